@@ -1,0 +1,107 @@
+//! What can go wrong between an updater and the service, an artifact or its own disk.
+
+use std::{io, path::PathBuf};
+
+/// Why asking or downloading failed. None of these ever means "no update".
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The base URL is none.
+    #[error("`{url}` is no base url: https (or http), a host, perhaps a path")]
+    BaseUrl {
+        /// What was given.
+        url: String,
+    },
+    /// TLS could not be set up.
+    #[error("cannot set up tls")]
+    Tls(#[source] reqwest::Error),
+    /// The system gave no random bytes for a nonce.
+    #[error("the system gives no random bytes")]
+    Randomness,
+    /// The installed version is none.
+    #[error("the installed version is no SemVer version")]
+    Version(#[source] decision::version::VersionError),
+    /// Nobody answered, or the answer broke off.
+    #[error("`{url}` cannot be reached")]
+    Unreachable {
+        /// Where the request went, without its query.
+        url: String,
+        /// What the network said.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The service refused the question, or the store the download.
+    #[error("`{url}` answered {status}{}", said(code, message))]
+    Refused {
+        /// Where the request went, without its query.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The stable code of the refusal, empty where the answer has none.
+        code: String,
+        /// What the refusal says, empty where it says nothing.
+        message: String,
+        /// The id under which the service logged the request, where it gave one.
+        request_id: Option<String>,
+        /// After how many seconds to ask again, where the answer says so.
+        retry_after_seconds: Option<u64>,
+    },
+    /// The answer is not what the interface promises.
+    #[error("the answer of `{url}` is not understood: {what}")]
+    NotUnderstood {
+        /// Where the request went.
+        url: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The bytes were more or fewer than signed.
+    #[error("the download has {found} bytes or more, not the signed {signed}")]
+    SizeMismatch {
+        /// The signed size.
+        signed: u64,
+        /// How many bytes there were when the download ended.
+        found: u64,
+    },
+    /// The bytes are not the signed ones.
+    #[error("the downloaded file has the digest `{found}`, not the signed `{signed}`")]
+    DigestMismatch {
+        /// The signed SHA-256, lower-case hex.
+        signed: String,
+        /// The SHA-256 of the downloaded file.
+        found: String,
+    },
+    /// A file could not be written, read or put in its place.
+    #[error("cannot write `{}`", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ClientError {
+    /// Whether the same call may succeed later, with nothing changed.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
+            Self::BaseUrl { .. }
+            | Self::Tls(_)
+            | Self::Randomness
+            | Self::Version(_)
+            | Self::NotUnderstood { .. }
+            | Self::SizeMismatch { .. }
+            | Self::DigestMismatch { .. }
+            | Self::File { .. } => false,
+        }
+    }
+}
+
+fn said(code: &str, message: &str) -> String {
+    match (code, message) {
+        ("", "") => String::new(),
+        ("", message) => format!(": {message}"),
+        (code, message) => format!(" `{code}`: {message}"),
+    }
+}

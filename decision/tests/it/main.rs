@@ -1,0 +1,18 @@
+//! What a verifying client accepts and refuses, claim by claim.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "clippy knows the tests themselves but not what they call"
+)]
+
+mod answers;
+mod budget;
+mod delegated;
+mod fixture;
+mod hostile;
+mod offers;
+mod tokens;
+mod vectors;

@@ -1,0 +1,7 @@
+//! The world behind the ports: one folder per port, one file per vendor. Adapters never know each other.
+
+pub mod clock;
+pub mod fetcher;
+pub mod metadata;
+pub mod objects;
+pub mod signer;

@@ -1,0 +1,5 @@
+//! Metadata stores.
+
+pub mod memory;
+#[cfg(feature = "embedded")]
+pub mod sqlite;

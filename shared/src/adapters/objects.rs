@@ -1,0 +1,6 @@
+//! Where artifact bytes live: one file per store, and the URLs that our own stores sign and check.
+
+#[cfg(feature = "embedded")]
+pub mod filesystem;
+pub mod memory;
+pub mod signed_url;

@@ -1,0 +1,138 @@
+//! Objects in memory: for tests and try-outs, with the same URLs and the same promises as every other store.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt, io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use sha2::Digest as _;
+
+use super::signed_url::{SignedUrls, UrlKey};
+use crate::{
+    domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
+    ports::objects::{
+        Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
+        UploadDoors, UploadGrant,
+    },
+};
+
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A store that forgets everything when it is dropped.
+pub struct MemoryObjects {
+    urls: SignedUrls,
+    objects: Mutex<HashMap<ObjectKey, Stored>>,
+}
+
+#[derive(Clone)]
+struct Stored {
+    bytes: Bytes,
+    sha256: Sha256,
+}
+
+impl Stored {
+    fn stat(&self) -> ObjectStat {
+        ObjectStat { size_bytes: self.bytes.len() as u64, sha256: Some(self.sha256), version: None }
+    }
+
+    fn part(&self, range: Option<(u64, u64)>) -> Option<Bytes> {
+        let Some((first, last)) = range else { return Some(self.bytes.clone()) };
+        let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
+        self.bytes.get(first..=last).map(|part| self.bytes.slice_ref(part)).filter(|part| !part.is_empty())
+    }
+}
+
+impl MemoryObjects {
+    /// An empty store, whose upload URLs begin with `base_url` and are signed with `url_key`.
+    pub fn new(base_url: &str, url_key: UrlKey) -> Self {
+        Self { urls: SignedUrls::new(base_url, url_key), objects: Mutex::default() }
+    }
+
+    fn objects(&self) -> MutexGuard<'_, HashMap<ObjectKey, Stored>> {
+        // Nothing in here panics half-way through a change, so what a poisoned lock guards is whole.
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored(&self, key: ObjectKey) -> Result<Stored, ObjectError> {
+        self.objects().get(&key).cloned().ok_or(ObjectError::NotFound(key))
+    }
+}
+
+impl fmt::Debug for MemoryObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryObjects").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Objects for MemoryObjects {
+    async fn stat(&self, key: &ObjectKey) -> Result<ObjectStat, ObjectError> {
+        self.stored(*key).map(|stored| stored.stat())
+    }
+
+    async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError> {
+        Ok(self.urls.doors(grant))
+    }
+
+    async fn promote(&self, upload_id: UploadId) -> Result<ObjectStat, ObjectError> {
+        let (from, to) = (ObjectKey::Staging(upload_id), ObjectKey::Copied(upload_id));
+        let mut objects = self.objects();
+        if let Some(copy) = objects.get(&to) {
+            return Ok(copy.stat());
+        }
+        let staged = objects.get(&from).cloned().ok_or(ObjectError::NotFound(from))?;
+        let stat = staged.stat();
+        objects.insert(to, staged);
+        Ok(stat)
+    }
+
+    async fn download(&self, request: &DownloadRequest) -> Result<Download, ObjectError> {
+        let part = self.stored(request.key)?.part(request.range).ok_or_else(|| {
+            ObjectError::Unavailable(
+                io::Error::new(io::ErrorKind::InvalidInput, "the range lies outside the object").into(),
+            )
+        })?;
+        let chunks = stream::unfold(part, |mut rest| async {
+            let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+            (!chunk.is_empty()).then_some((Ok(chunk), rest))
+        });
+        Ok(Download::Stream(chunks.boxed()))
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.objects().remove(key);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Receiver for MemoryObjects {
+    async fn receive(
+        &self,
+        put: SignedPut<'_>,
+        mut body: BoxStream<'static, Result<Bytes, io::Error>>,
+    ) -> Result<(), ReceiveError> {
+        let allowed = self.urls.verify(&put)?;
+        if self.objects().contains_key(&allowed.key) {
+            return Err(ReceiveError::AlreadyThere);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|_| ReceiveError::Interrupted)?);
+            allowed.check_room(bytes.len() as u64)?;
+        }
+        let sha256 = Sha256::from_bytes(sha2::Sha256::digest(&bytes).into());
+        allowed.check(bytes.len() as u64, sha256)?;
+        match self.objects().entry(allowed.key) {
+            Entry::Occupied(_) => Err(ReceiveError::AlreadyThere),
+            Entry::Vacant(place) => {
+                place.insert(Stored { bytes: bytes.into(), sha256 });
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Signing keys.
+
+pub mod local;

@@ -1,0 +1,165 @@
+//! A signing key in a file: PKCS#8 in PEM, readable by its owner alone.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use decision::{
+    jwk::{Alg, PublicKey},
+    sign::{LocalKey, SignError},
+};
+
+use crate::ports::signer::{Signer, SignerError};
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+/// Signs with a key in memory. The key signs in this process, so its signatures are proved once, when it is loaded.
+#[derive(Debug)]
+pub struct LocalSigner {
+    key: LocalKey,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalKeyError {
+    /// The file cannot be read or made.
+    #[error("the signing key `{path}` cannot be used")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Others than the owner can read the file.
+    #[error("the signing key `{path}` can be read by others (mode {mode:o}): run `chmod 600 {path}`")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file holds no PKCS#8 key in PEM.
+    #[error("`{0}` holds no PKCS#8 private key in PEM (`-----BEGIN PRIVATE KEY-----`)")]
+    NotPem(PathBuf),
+    /// The key is of no kind that signs decisions.
+    #[error("the key cannot sign decisions")]
+    Key(#[from] SignError),
+    /// The two halves of the key do not belong together.
+    #[error("the key's signature does not verify against its own public half")]
+    Unproved,
+}
+
+impl LocalSigner {
+    /// Opens the key, making it first (P-256, mode 0600) where there is no file.
+    ///
+    /// # Errors
+    /// [`LocalKeyError`]
+    pub fn open(path: &Path, alg: Alg) -> Result<Self, LocalKeyError> {
+        let failed = |source| LocalKeyError::File { path: path.to_owned(), source };
+        if !path.try_exists().map_err(failed)? {
+            create(path, &LocalKey::generate(alg)?).map_err(failed)?;
+        }
+        let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(LocalKeyError::Exposed { path: path.to_owned(), mode });
+        }
+        let pem = fs::read_to_string(path).map_err(failed)?;
+        let der = unwrap_pem(&pem).ok_or_else(|| LocalKeyError::NotPem(path.to_owned()))?;
+        let signer = Self { key: LocalKey::from_pkcs8_der(&der)? };
+        signer.prove()?;
+        Ok(signer)
+    }
+
+    fn prove(&self) -> Result<(), LocalKeyError> {
+        let message = b"this key signs for the public half that it publishes";
+        let signature = self.key.sign(message)?;
+        self.key.public().verify(message, &signature).map_err(|_| LocalKeyError::Unproved)
+    }
+}
+
+/// Writes the key beside its place and renames it there, so that a crash leaves no half of it.
+fn create(path: &Path, der: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let text = STANDARD.encode(der);
+    writeln!(file, "{BEGIN}")?;
+    for line in text.as_bytes().chunks(64) {
+        file.write_all(line)?;
+        file.write_all(b"\n")?;
+    }
+    writeln!(file, "{END}")?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    fs::File::open(folder)?.sync_all()
+}
+
+fn unwrap_pem(pem: &str) -> Option<Vec<u8>> {
+    let (_, rest) = pem.split_once(BEGIN)?;
+    let (body, _) = rest.split_once(END)?;
+    let text: String = body.split_whitespace().collect();
+    STANDARD.decode(text).ok()
+}
+
+#[async_trait]
+impl Signer for LocalSigner {
+    fn public_key(&self) -> &PublicKey {
+        self.key.public()
+    }
+
+    async fn sign(&self, signing_input: &[u8]) -> Result<[u8; 64], SignerError> {
+        self.key.sign(signing_input).map_err(|error| SignerError::Unavailable(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_made_once_for_its_owner_alone_and_signs_what_verifies() {
+        for alg in [Alg::Es256, Alg::EdDsa] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("keys/signing.pem");
+            let made = LocalSigner::open(&path, alg).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            let again = LocalSigner::open(&path, alg).unwrap();
+            assert_eq!(made.public_key(), again.public_key());
+            let signature = again.sign(b"message").await.unwrap();
+            made.public_key().verify(b"message", &signature).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing.pem");
+        LocalSigner::open(&path, Alg::Es256).unwrap();
+        for mode in [0o640, 0o604, 0o660] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = LocalSigner::open(&path, Alg::Es256).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing.pem");
+        for text in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(LocalSigner::open(&path, Alg::Es256).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Completing an upload: under a lease, with a fence, after the store has proved the digest.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{
+    audit::{self, Entry},
+    context::{Caller, Context},
+    error::AppError,
+    keys,
+    register::same_bytes,
+    store::{Batch, Stored},
+    uploads::{discard, find},
+};
+use crate::{
+    domain::{
+        artifact::{Artifact, ArtifactState, Attempts, Location, Verification},
+        digest::Sha256,
+        ids::{ArtifactId, UploadId},
+        upload::{Failure, FailureCode, Lease, ObjectKey, Upload, UploadState},
+    },
+    ports::{
+        items::Expect,
+        objects::{ObjectError, ObjectStat, Objects},
+    },
+};
+
+/// How long whoever completes an upload has for it.
+const LEASE_MS: i64 = 120_000;
+
+/// What completing an upload came to.
+#[derive(Debug)]
+pub enum Completed {
+    /// The artifact it became.
+    Artifact(Box<Artifact>),
+    /// The proof takes longer; look at the upload again.
+    Later(Box<Upload>),
+}
+
+/// The error of an upload that has failed for good.
+pub fn failed(upload: &Upload) -> AppError {
+    match &upload.failure {
+        Some(failure) => AppError::UploadFailed { code: failure.code, message: failure.message.clone() },
+        None => AppError::Internal("a failed upload without its failure"),
+    }
+}
+
+/// Completes an upload, or says why not.
+///
+/// # Errors
+/// [`AppError::OtherChecksum`], [`AppError::ObjectNotUploaded`], [`AppError::UploadFailed`],
+/// [`AppError::UploadInProgress`], [`AppError::UploadExpired`], [`AppError::UploadAborted`],
+/// [`AppError::ArtifactExists`], [`AppError::ArtifactRevoked`], and those of the stores.
+pub async fn complete(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    caller: &Caller,
+    id: UploadId,
+    checksum: Option<Sha256>,
+) -> Result<Completed, AppError> {
+    let found = find(context, caller, id).await?;
+    if let Some(answer) = ended(context, &found.value).await? {
+        return Ok(answer);
+    }
+    if let Some(given) = checksum.filter(|given| *given != found.value.sha256) {
+        return Err(AppError::OtherChecksum { declared: found.value.sha256, given });
+    }
+    let leased = lease(context, &found).await?;
+    finish(context, objects, Some(caller), leased).await.map(|artifact| Completed::Artifact(Box::new(artifact)))
+}
+
+/// The answer that an upload has already, if any.
+async fn ended(context: &Context, upload: &Upload) -> Result<Option<Completed>, AppError> {
+    match upload.state {
+        UploadState::Initiated => Ok(None),
+        UploadState::Completing => {
+            let lapsed = upload.lease.is_none_or(|lease| lease.until <= context.clock.now_ms());
+            if lapsed { Ok(None) } else { Err(AppError::UploadInProgress) }
+        }
+        UploadState::Failed => Err(failed(upload)),
+        UploadState::Expired => Err(AppError::UploadExpired),
+        UploadState::Aborted => Err(AppError::UploadAborted),
+        UploadState::Completed => {
+            let id = upload.artifact_id.ok_or(AppError::Internal("a completed upload without its artifact"))?;
+            let artifact = context.store.get::<Artifact>(keys::artifact(id)).await?.ok_or(AppError::NotFound)?;
+            Ok(Some(Completed::Artifact(Box::new(artifact.value))))
+        }
+    }
+}
+
+/// Takes the lease with one conditional write: of many at once, one has it.
+async fn lease(context: &Context, found: &Stored<Upload>) -> Result<Stored<Upload>, AppError> {
+    let mut upload = found.value.clone();
+    upload.state = UploadState::Completing;
+    upload.fence = upload.fence.saturating_add(1);
+    upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(LEASE_MS) });
+    let mut batch = Batch::default();
+    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    match context.store.commit(batch).await {
+        Ok(()) => Ok(Stored { value: upload, revision: found.revision.saturating_add(1) }),
+        Err(AppError::Raced) => Err(AppError::UploadInProgress),
+        Err(other) => Err(other),
+    }
+}
+
+/// Proves the digest and writes what came of it, under the lease; also the sweep's way to take over a lapsed one.
+///
+/// # Errors
+/// As [`complete`].
+pub async fn finish(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    caller: Option<&Caller>,
+    leased: Stored<Upload>,
+) -> Result<Artifact, AppError> {
+    let upload = &leased.value;
+    let proof = match prove(objects, upload).await {
+        Ok(Some(proof)) => proof,
+        Ok(None) => {
+            free(context, &leased).await?;
+            return Err(AppError::ObjectNotUploaded);
+        }
+        Err(error) => {
+            free(context, &leased).await?;
+            return Err(error.into());
+        }
+    };
+    if let Some(failure) = judge(upload, &proof.1) {
+        return Err(fail(context, objects, caller, &leased, failure).await);
+    }
+    settle(context, objects, caller, &leased, proof).await
+}
+
+/// Finds the bytes and has the store prove their digest: the checksum-locked door first.
+async fn prove(
+    objects: &Arc<dyn Objects>,
+    upload: &Upload,
+) -> Result<Option<(ObjectKey, ObjectStat)>, ObjectError> {
+    let locked = ObjectKey::Locked(upload.upload_id);
+    match objects.stat(&locked).await {
+        Ok(stat) => return Ok(Some((locked, stat))),
+        Err(ObjectError::NotFound(_)) => {}
+        Err(other) => return Err(other),
+    }
+    match objects.promote(upload.upload_id).await {
+        Ok(stat) => Ok(Some((ObjectKey::Copied(upload.upload_id), stat))),
+        Err(ObjectError::NotFound(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+fn judge(upload: &Upload, stat: &ObjectStat) -> Option<Failure> {
+    if stat.size_bytes != upload.size_bytes {
+        let message = format!(
+            "{} bytes were stored, {} were declared: initiate a new upload with the right size",
+            stat.size_bytes, upload.size_bytes
+        );
+        return Some(Failure { code: FailureCode::SizeMismatch, message });
+    }
+    match stat.sha256 {
+        Some(found) if found == upload.sha256 => None,
+        Some(found) => {
+            let message = format!(
+                "the stored bytes have SHA-256 `{found}`, declared was `{}`: check the file and initiate a new upload",
+                upload.sha256
+            );
+            Some(Failure { code: FailureCode::ChecksumMismatch, message })
+        }
+        None => {
+            let message = "the store gave no proof of the digest: initiate a new upload".to_owned();
+            Some(Failure { code: FailureCode::UploadFailed, message })
+        }
+    }
+}
+
+/// Gives the lease back, so that the next complete need not wait for it to lapse.
+async fn free(context: &Context, leased: &Stored<Upload>) -> Result<(), AppError> {
+    let mut upload = leased.value.clone();
+    upload.state = UploadState::Initiated;
+    upload.lease = None;
+    let mut batch = Batch::default();
+    batch.put(keys::upload(upload.upload_id), &upload, leased.unchanged())?;
+    match context.store.commit(batch).await {
+        // Somebody took over after the lease had lapsed: it is theirs now.
+        Ok(()) | Err(AppError::Raced) => Ok(()),
+        Err(other) => Err(other),
+    }
+}
+
+async fn fail(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    caller: Option<&Caller>,
+    leased: &Stored<Upload>,
+    failure: Failure,
+) -> AppError {
+    let mut upload = leased.value.clone();
+    upload.state = UploadState::Failed;
+    upload.lease = None;
+    upload.failure = Some(failure);
+    let error = failed(&upload);
+    let after = json!({ "state": "FAILED", "reason": error.to_string() });
+    match write_end(context, caller, leased, &upload, "upload.failed", after, Batch::default()).await {
+        Ok(()) => {
+            discard(objects, upload.upload_id, None).await;
+            error
+        }
+        Err(AppError::Raced) => AppError::UploadInProgress,
+        Err(other) => other,
+    }
+}
+
+/// Writes how an upload ended, on condition that the lease is still ours: this is the fence.
+async fn write_end(
+    context: &Context,
+    caller: Option<&Caller>,
+    leased: &Stored<Upload>,
+    upload: &Upload,
+    kind: &str,
+    after: serde_json::Value,
+    mut batch: Batch,
+) -> Result<(), AppError> {
+    // It stays in `OPEN_UPLOADS`: while its URLs live, somebody can still put bytes into staging, for the sweep to remove.
+    batch.put(keys::upload(upload.upload_id), upload, leased.unchanged())?;
+    let before = Some(json!({ "state": "INITIATED" }));
+    let entry = Entry { kind, subject: upload.upload_id.to_string(), before, after: Some(after) };
+    audit::record(&mut batch, context, caller, entry)?;
+    context.store.commit(batch).await
+}
+
+/// The one transaction: upload COMPLETED, artifact AVAILABLE, audit entry.
+async fn settle(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    caller: Option<&Caller>,
+    leased: &Stored<Upload>,
+    (key, stat): (ObjectKey, ObjectStat),
+) -> Result<Artifact, AppError> {
+    for _ in 0..8 {
+        match settle_once(context, caller, leased, key, &stat).await {
+            Ok((artifact, served)) => {
+                discard(objects, leased.value.upload_id, served.then_some(key)).await;
+                return Ok(artifact);
+            }
+            // Either another upload of the same bytes was first, or the lease is gone: look again.
+            Err(AppError::Raced) => {
+                let now = context.store.get::<Upload>(keys::upload(leased.value.upload_id)).await?;
+                if now.is_none_or(|now| now.revision != leased.revision) {
+                    return Err(AppError::UploadInProgress);
+                }
+            }
+            Err(error @ (AppError::ArtifactExists { .. } | AppError::ArtifactRevoked(_))) => {
+                let failure = Failure { code: FailureCode::UploadFailed, message: error.to_string() };
+                fail(context, objects, caller, leased, failure).await;
+                return Err(error);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Err(AppError::Busy)
+}
+
+async fn settle_once(
+    context: &Context,
+    caller: Option<&Caller>,
+    leased: &Stored<Upload>,
+    key: ObjectKey,
+    stat: &ObjectStat,
+) -> Result<(Artifact, bool), AppError> {
+    let mut upload = leased.value.clone();
+    upload.state = UploadState::Completed;
+    upload.lease = None;
+    let mut batch = Batch::default();
+    let existing = same_bytes(context, &upload.sha256, upload.access, None).await?;
+    let (artifact, fresh) = match existing {
+        Some(existing) => {
+            batch.check(keys::artifact(existing.value.artifact_id), existing.unchanged());
+            (existing.value, false)
+        }
+        None => (make(context, &upload, context.ids.artifact()?, key, stat), true),
+    };
+    upload.artifact_id = Some(artifact.artifact_id);
+    if fresh {
+        batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
+        batch.put(keys::managed_bytes(&artifact.sha256), &artifact.artifact_id, Expect::Absent)?;
+        batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+        let check = super::external::Check {
+            checked_at: context.clock.now_ms(),
+            means: Verification::StoreChecksum,
+            result: super::external::CheckResult::Match,
+            code: None,
+            message: None,
+        };
+        batch.put(keys::check(artifact.artifact_id, context.ids.event()?), &check, Expect::Absent)?;
+    }
+    let after = json!({ "state": "COMPLETED", "artifact_id": artifact.artifact_id, "sha256": artifact.sha256,
+        "size_bytes": artifact.size_bytes });
+    write_end(context, caller, leased, &upload, "upload.completed", after, batch).await?;
+    Ok((artifact, fresh))
+}
+
+fn make(context: &Context, upload: &Upload, id: ArtifactId, key: ObjectKey, stat: &ObjectStat) -> Artifact {
+    let now = context.clock.now_ms();
+    Artifact {
+        artifact_id: id,
+        state: ArtifactState::Available,
+        verification: Some(Verification::StoreChecksum),
+        sha256: upload.sha256,
+        size_bytes: upload.size_bytes,
+        location: Location::Managed { upload_id: upload.upload_id, key, version: stat.version.clone() },
+        file_name: upload.file_name.clone(),
+        content_type: upload.content_type.clone(),
+        access: upload.access,
+        labels: upload.labels.clone(),
+        registered_by: upload.initiated_by,
+        registered_for: upload.initiated_for.clone(),
+        created_at: now,
+        verified_at: Some(now),
+        reason: None,
+        warnings: Vec::new(),
+        attempts: Attempts::default(),
+    }
+}

@@ -1,0 +1,98 @@
+//! What every use case is given: the store, the time, identifiers, and the settings of the deployment.
+
+use std::sync::Arc;
+
+use crate::{
+    app::store::Store,
+    domain::{
+        external_url::UrlRules,
+        ids::TokenId,
+        names::{ProductId, TenantId},
+        token::Scope,
+    },
+    ports::clock::{Clock, Ids},
+};
+
+/// What every use case is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Records.
+    pub store: Store,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers and secrets.
+    pub ids: Ids,
+    /// What the operator chose.
+    pub settings: Arc<Settings>,
+    /// Rung when there is work for the background: a check to make, an upload to finish.
+    pub bell: Arc<tokio::sync::Notify>,
+}
+
+/// What the operator chose, as far as use cases need it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How clients reach us, without a slash at the end; the `iss` of decisions.
+    pub base_url: String,
+    /// How long an upload lives, in milliseconds.
+    pub upload_expires_in_ms: i64,
+    /// The largest upload, in bytes.
+    pub upload_max_size_bytes: u64,
+    /// Whether an artifact may be taken on the registrant's word alone.
+    pub allow_declared: bool,
+    /// What URLs may be registered where no repository is configured.
+    pub url_rules: UrlRules,
+    /// The repositories that are configured.
+    pub repositories: Vec<Repository>,
+    /// Where public managed artifacts are downloaded from instead, without a slash at the end.
+    pub cdn_url: Option<String>,
+    /// How long a decision lives, in seconds.
+    pub decision_lifetime: i64,
+    /// How old a catalogue may be while the store answers, in milliseconds.
+    pub catalogue_max_age_ms: i64,
+    /// How old a catalogue may be while the store does not answer, in milliseconds.
+    pub catalogue_max_stale_ms: i64,
+    /// How long after the first failure an external check is made again, in milliseconds; it doubles up to an hour.
+    pub recheck_first_ms: i64,
+}
+
+/// A configured repository, as far as use cases need it.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// What the operator calls it.
+    pub name: String,
+    /// The URLs that belong to it.
+    pub prefix: crate::domain::external_url::RepositoryPrefix,
+    /// Whether it is reached with credentials.
+    pub has_credentials: bool,
+    /// Whether it may be on a private network.
+    pub allow_private: bool,
+    /// The products whose releases may use it; `None` for all.
+    pub products: Option<Vec<ProductId>>,
+}
+
+impl crate::domain::external_url::RepositoryRule for Repository {
+    fn prefix(&self) -> &crate::domain::external_url::RepositoryPrefix {
+        &self.prefix
+    }
+
+    fn allow_private(&self) -> bool {
+        self.allow_private
+    }
+}
+
+/// Who asks, and how it shows in the audit log.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The token.
+    pub token_id: TokenId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The tenant it is limited to.
+    pub tenant_id: Option<TenantId>,
+    /// The product it is limited to.
+    pub product_id: Option<ProductId>,
+    /// The request.
+    pub request_id: String,
+    /// The address that the request came from.
+    pub source_ip: Option<String>,
+}

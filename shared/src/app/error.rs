@@ -1,0 +1,166 @@
+//! Why a use case said no. One list for all of them; `http::error` gives each its status and stable code.
+
+use crate::{
+    domain::{
+        digest::Sha256,
+        external_url::UrlError,
+        ids::{ArtifactId, ReleaseId},
+        token::Scope,
+        upload::FailureCode,
+    },
+    ports::{clock::NoEntropy, items::ItemsUnavailable, objects::ObjectError},
+};
+
+/// Why a use case said no.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// There is no such thing, or the token may not see it.
+    #[error("there is nothing of this name that this token can see")]
+    NotFound,
+    /// The token is missing, unknown, ended or mistyped.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// The token lacks a scope.
+    #[error("this needs a token with the scope `{0}`")]
+    ScopeMissing(Scope),
+    /// The token is limited to a tenant or product, and this is beyond it.
+    #[error("this token is limited to {0}, and this is beyond it")]
+    BeyondLimit(&'static str),
+    /// Well formed, but not acceptable.
+    #[error("`{member}`: {rule}")]
+    Invalid {
+        /// The member of the request.
+        member: String,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// A member that is documented, but not built yet.
+    #[error("`{0}` is not supported yet")]
+    NotSupportedYet(&'static str),
+    /// A URL that cannot be registered.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The digest given at complete is not the one given at initiate.
+    #[error("`checksum` is `{given}`, but the upload was initiated for `{declared}`; the upload is unchanged")]
+    OtherChecksum {
+        /// The digest given at initiate.
+        declared: Sha256,
+        /// The digest given now.
+        given: Sha256,
+    },
+    /// The upload failed for good: initiate a new one.
+    #[error("{message}")]
+    UploadFailed {
+        /// The kind of failure.
+        code: FailureCode,
+        /// What was found.
+        message: String,
+    },
+    /// Nothing was PUT yet.
+    #[error("nothing has been stored through the upload's URLs yet: PUT the bytes, then complete again")]
+    ObjectNotUploaded,
+    /// Somebody else is completing it.
+    #[error("the upload is being completed: ask again in a moment")]
+    UploadInProgress,
+    /// The window closed.
+    #[error("the upload has expired: initiate a new one")]
+    UploadExpired,
+    /// It was aborted.
+    #[error("the upload was aborted: initiate a new one")]
+    UploadAborted,
+    /// It is complete already, so it cannot be aborted.
+    #[error("the upload is complete already; revoke or delete its artifact instead")]
+    UploadCompleted,
+    /// The same bytes are registered with something else that cannot change.
+    #[error("these bytes are registered as `{id}` with {difference}: use that artifact, or delete it first")]
+    ArtifactExists {
+        /// The artifact that has them.
+        id: ArtifactId,
+        /// What differs.
+        difference: &'static str,
+    },
+    /// The bytes belong to an artifact that was revoked.
+    #[error("these bytes were revoked as `{0}` and cannot come back")]
+    ArtifactRevoked(ArtifactId),
+    /// A live release names the artifact.
+    #[error("the release `{0}` names this artifact: revoke the release first")]
+    ArtifactInUse(ReleaseId),
+    /// The artifact is in a state that does not allow this.
+    #[error("the artifact `{id}` is {state}: {hint}")]
+    ArtifactNotAvailable {
+        /// The artifact.
+        id: ArtifactId,
+        /// Its state.
+        state: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The product exists.
+    #[error("the product `{0}` exists already")]
+    ProductExists(String),
+    /// The product has this version in this channel.
+    #[error("`{id}` is version {version} in the channel `{channel}` already")]
+    ReleaseExists {
+        /// The release that has it.
+        id: ReleaseId,
+        /// The version.
+        version: String,
+        /// The channel.
+        channel: String,
+    },
+    /// The version was made of other bytes.
+    #[error("version {0} was released with other bytes, and a version means one set of bytes for ever: raise the version")]
+    VersionUsed(String),
+    /// The release is revoked.
+    #[error("the release is revoked, which is final")]
+    ReleaseRevoked,
+    /// The release is not published.
+    #[error("the release is {0}, and this needs a published one")]
+    ReleaseNotPublished(&'static str),
+    /// `If-Match` names another state.
+    #[error("the policy has changed since: read it again, then decide")]
+    PreconditionFailed,
+    /// The idempotency key was used with another body.
+    #[error("this Idempotency-Key was used with another body: use a new key for a new request")]
+    IdempotencyKeyReused,
+    /// The first request with this key has not ended.
+    #[error("the first request with this Idempotency-Key has not ended: ask again in a moment")]
+    IdempotencyInProgress,
+    /// Others changed the same records again and again.
+    #[error("others are changing the same records: try again")]
+    Busy,
+    /// Something changed between reading and writing; the use case tries again by itself.
+    #[error("the records changed meanwhile")]
+    Raced,
+    /// The metadata store could not be used.
+    #[error(transparent)]
+    Items(#[from] ItemsUnavailable),
+    /// The object store could not be used.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The signing key could not be used.
+    #[error("no decision could be signed")]
+    Signer(#[source] crate::ports::signer::SignerError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    /// A stored record does not read back: a broken invariant.
+    #[error("the record `{key}` cannot be read")]
+    Corrupt {
+        /// Where it is.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A broken invariant.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+impl AppError {
+    /// A member that breaks a rule.
+    pub fn invalid(member: impl Into<String>, rule: impl ToString) -> Self {
+        Self::Invalid { member: member.into(), rule: rule.to_string() }
+    }
+}

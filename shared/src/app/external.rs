@@ -1,0 +1,265 @@
+//! Checking artifacts: external bytes by fetching them, managed bytes by asking their store. Runs in the background.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    artifacts::set_state,
+    audit::{self, Entry},
+    context::Context,
+    error::AppError,
+    keys, releases,
+    store::{Batch, Stored, retrying},
+};
+use crate::{
+    domain::{
+        artifact::{Artifact, ArtifactState, Location, Use, Verification},
+        external_url::{ExternalUrl, UrlRules},
+        ids::ArtifactId,
+        platform::{WordError, word_type},
+    },
+    ports::{
+        fetcher::{FetchError, FetchRequest, Fetcher},
+        items::Expect,
+        objects::{ObjectError, Objects},
+    },
+};
+use std::{fmt, str::FromStr};
+
+const HOUR_MS: i64 = 3_600_000;
+/// How long an unreachable artifact is tried again before it is rejected.
+const PATIENCE_MS: i64 = 24 * HOUR_MS;
+/// Why an artifact was quarantined by a check, at the beginning of its reason.
+const DRIFT: &str = "DRIFT";
+
+word_type!(
+    /// What a check found.
+    CheckResult { Match = "MATCH", Mismatch = "MISMATCH", Error = "ERROR" }
+);
+
+/// One check of an artifact's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// When, Unix milliseconds.
+    pub checked_at: i64,
+    /// By which means.
+    pub means: Verification,
+    /// What came out.
+    pub result: CheckResult,
+    /// The stable code of a failure.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The sentence for people.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// What checks need.
+#[derive(Debug, Clone)]
+pub struct Checker {
+    /// Reads external bytes.
+    pub fetcher: Arc<dyn Fetcher>,
+    /// Knows managed bytes.
+    pub objects: Arc<dyn Objects>,
+}
+
+enum Outcome {
+    Matches,
+    Differs { code: String, message: String },
+    Failed { code: String, message: String },
+}
+
+/// Asks for a check of an artifact's bytes.
+///
+/// # Errors
+/// [`AppError::Corrupt`]
+pub fn schedule(batch: &mut Batch, id: ArtifactId, expect: Expect) -> Result<(), AppError> {
+    batch.put(keys::verifying(id), &json!({}), expect)
+}
+
+/// Makes every check that is due; tells how many were made, and when the next is due (Unix milliseconds).
+///
+/// # Errors
+/// Those of the store.
+pub async fn run_due(context: &Context, checker: &Checker) -> Result<(usize, Option<i64>), AppError> {
+    let waiting = context.store.query_all::<serde_json::Value>(keys::VERIFYING, "").await?;
+    let (mut made, mut next) = (0_usize, None::<i64>);
+    for (sort, _) in waiting {
+        let Ok(id) = sort.parse::<ArtifactId>() else { continue };
+        match run_one(context, checker, id).await {
+            Ok(None) => made = made.saturating_add(1),
+            Ok(Some(due)) => next = Some(next.map_or(due, |known| known.min(due))),
+            Err(error) => tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked"),
+        }
+    }
+    Ok((made, next))
+}
+
+/// Checks one artifact if that is due; `Some` tells when it will be.
+async fn run_one(context: &Context, checker: &Checker, id: ArtifactId) -> Result<Option<i64>, AppError> {
+    let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else {
+        let mut batch = Batch::default();
+        batch.delete(keys::verifying(id), Expect::Anything);
+        context.store.commit(batch).await?;
+        return Ok(None);
+    };
+    let now = context.clock.now_ms();
+    if found.value.attempts.next_at > now {
+        return Ok(Some(found.value.attempts.next_at));
+    }
+    if !claim(context, &found, now).await? {
+        return Ok(Some(now.saturating_add(HOUR_MS)));
+    }
+    let (means, outcome) = look(checker, &found.value).await;
+    retrying(|| conclude(context, id, means, &outcome)).await?;
+    let partition = keys::of_artifact(id);
+    for (_, used) in context.store.query_all::<Use>(&partition, keys::USE).await? {
+        releases::advance(context, used.value.release_id).await?;
+    }
+    Ok(None)
+}
+
+/// Moves the next try beyond this one, so that only one process makes it.
+async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<bool, AppError> {
+    let mut artifact = found.value.clone();
+    artifact.attempts.made = artifact.attempts.made.saturating_add(1);
+    let doubled = context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
+    // At 256 KiB a second, a fetch may take this long before it fails by itself.
+    let longest = i64::try_from(artifact.size_bytes / 256).unwrap_or(i64::MAX).saturating_add(120_000);
+    artifact.attempts.next_at = now.saturating_add(doubled.min(HOUR_MS).max(longest));
+    let mut batch = Batch::default();
+    batch.put(keys::artifact(artifact.artifact_id), &artifact, found.unchanged())?;
+    match context.store.commit(batch).await {
+        Ok(()) => Ok(true),
+        Err(AppError::Raced) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+async fn look(checker: &Checker, artifact: &Artifact) -> (Verification, Outcome) {
+    match &artifact.location {
+        Location::External { url, .. } => (Verification::Fetched, fetch(checker, artifact, url).await),
+        Location::Managed { key, .. } => {
+            let outcome = match checker.objects.stat(key).await {
+                Ok(stat) if stat.size_bytes == artifact.size_bytes && stat.sha256 == Some(artifact.sha256) => {
+                    Outcome::Matches
+                }
+                Ok(_) => differs("CHECKSUM_MISMATCH", "the stored bytes are not the registered ones"),
+                Err(ObjectError::NotFound(_)) => differs("UPLOAD_FAILED", "the stored bytes are gone"),
+                Err(ObjectError::Unavailable(_)) => {
+                    Outcome::Failed { code: "UNAVAILABLE".into(), message: "the object store did not answer".into() }
+                }
+            };
+            (Verification::StoreChecksum, outcome)
+        }
+    }
+}
+
+fn differs(code: &str, message: &str) -> Outcome {
+    Outcome::Differs { code: code.into(), message: message.into() }
+}
+
+async fn fetch(checker: &Checker, artifact: &Artifact, url: &str) -> Outcome {
+    // It was judged when it was registered; the fetcher judges every address again.
+    let rules = UrlRules::widest();
+    let Ok(url) = ExternalUrl::parse(url, &rules) else {
+        return differs("URL_INVALID", "the stored URL is no longer acceptable");
+    };
+    let request =
+        FetchRequest { url, declared_sha256: artifact.sha256, declared_size: artifact.size_bytes };
+    match checker.fetcher.fetch(&request).await {
+        Ok(_) => Outcome::Matches,
+        Err(error) => judged(&error),
+    }
+}
+
+fn judged(error: &FetchError) -> Outcome {
+    let (code, message) = (error.code().to_owned(), error.to_string());
+    if error.definite() { Outcome::Differs { code, message } } else { Outcome::Failed { code, message } }
+}
+
+async fn conclude(
+    context: &Context,
+    id: ArtifactId,
+    means: Verification,
+    outcome: &Outcome,
+) -> Result<(), AppError> {
+    let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(()) };
+    let now = context.clock.now_ms();
+    let mut artifact = found.value.clone();
+    let state = verdict(&mut artifact, means, outcome, now);
+    let settled = !matches!(outcome, Outcome::Failed { .. }) || artifact.state != ArtifactState::Verifying;
+    let mut batch = Batch::default();
+    let check = describe(outcome, means, now);
+    batch.put(keys::check(id, context.ids.event()?), &check, Expect::Absent)?;
+    if settled {
+        batch.delete(keys::verifying(id), Expect::Anything);
+        artifact.attempts.next_at = now;
+    } else {
+        let doubled = context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
+        artifact.attempts.next_at = now.saturating_add(doubled.min(HOUR_MS));
+    }
+    if state == found.value.state {
+        batch.put(keys::artifact(id), &artifact, found.unchanged())?;
+    } else {
+        let before = json!({ "state": found.value.state });
+        let after = json!({ "state": state, "reason": artifact.reason });
+        set_state(context, &mut batch, &found, artifact).await?;
+        let kind = match state {
+            ArtifactState::Available => "artifact.verified",
+            ArtifactState::Quarantined => "artifact.quarantined",
+            ArtifactState::Rejected => "artifact.rejected",
+            ArtifactState::Verifying | ArtifactState::Revoked => "artifact.checked",
+        };
+        let entry = Entry { kind, subject: id.to_string(), before: Some(before), after: Some(after) };
+        audit::record(&mut batch, context, None, entry)?;
+    }
+    context.store.commit(batch).await
+}
+
+/// What the artifact becomes; its state is set here, its place in the records by the caller.
+fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now: i64) -> ArtifactState {
+    let quarantined_by_check = artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(DRIFT));
+    match (artifact.state, outcome) {
+        (ArtifactState::Verifying | ArtifactState::Available, Outcome::Matches) => {
+            artifact.state = ArtifactState::Available;
+            artifact.verification = Some(means);
+            artifact.verified_at = Some(now);
+            artifact.reason = None;
+        }
+        (ArtifactState::Quarantined, Outcome::Matches) if quarantined_by_check => {
+            artifact.state = ArtifactState::Available;
+            artifact.verified_at = Some(now);
+            artifact.reason = None;
+        }
+        (ArtifactState::Verifying, Outcome::Differs { code, message }) => {
+            artifact.state = ArtifactState::Rejected;
+            artifact.reason = Some(format!("{code}: {message}"));
+        }
+        (ArtifactState::Available, Outcome::Differs { code, message }) => {
+            artifact.state = ArtifactState::Quarantined;
+            artifact.reason = Some(format!("{DRIFT}: {code}: {message}"));
+        }
+        (ArtifactState::Verifying, Outcome::Failed { code, message }) => {
+            artifact.reason = Some(format!("{code}: {message}; it is tried again"));
+            if now.saturating_sub(artifact.attempts.since) >= PATIENCE_MS {
+                artifact.state = ArtifactState::Rejected;
+                artifact.reason = Some(format!("UNREACHABLE: {code}: {message}"));
+            }
+        }
+        (ArtifactState::Available | ArtifactState::Quarantined, _)
+        | (ArtifactState::Rejected | ArtifactState::Revoked, _) => {}
+    }
+    artifact.state
+}
+
+fn describe(outcome: &Outcome, means: Verification, now: i64) -> Check {
+    let (result, code, message) = match outcome {
+        Outcome::Matches => (CheckResult::Match, None, None),
+        Outcome::Differs { code, message } => (CheckResult::Mismatch, Some(code.clone()), Some(message.clone())),
+        Outcome::Failed { code, message } => (CheckResult::Error, Some(code.clone()), Some(message.clone())),
+    };
+    Check { checked_at: now, means, result, code, message }
+}

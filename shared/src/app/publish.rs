@@ -1,0 +1,155 @@
+//! The catalogue of a product: pages of releases as decisions need them, each change one small write.
+
+use std::collections::BTreeMap;
+
+use super::{
+    context::Context,
+    error::AppError,
+    keys,
+    products::Product,
+    store::{Batch, Stored, unchanged},
+};
+use crate::{
+    domain::{
+        artifact::{Access, Artifact, Location, Verification},
+        catalogue::{CatalogueArtifact, CatalogueRelease, CatalogueStatus},
+        ids::ArtifactId,
+        names::ProductId,
+        release::{Release, ReleaseArtifact, ReleaseStatus},
+    },
+    ports::items::Expect,
+};
+
+/// How many releases one page holds: a publish rewrites one page, whatever the number of releases.
+const PAGE_RELEASES: u32 = 64;
+/// The longest external URL that a decision names itself; a longer one is reached through our download route.
+const MAX_NAMED_URL: usize = 256;
+
+/// The artifacts of a release, by id, as they are now.
+pub type Artifacts = BTreeMap<ArtifactId, Stored<Artifact>>;
+
+/// What a decision needs to know of a release.
+///
+/// # Errors
+/// [`AppError::Internal`] where an artifact is missing.
+pub fn entry(release: &Release, artifacts: &Artifacts) -> Result<CatalogueRelease, AppError> {
+    let status = match release.status {
+        ReleaseStatus::Revoked => CatalogueStatus::Revoked,
+        ReleaseStatus::Published | ReleaseStatus::PendingArtifacts | ReleaseStatus::Rejected => {
+            CatalogueStatus::Published
+        }
+    };
+    let artifact = |part: &ReleaseArtifact| {
+        let found = artifacts.get(&part.artifact_id).ok_or(AppError::Internal("a release without its artifact"))?;
+        Ok(describe(part, &found.value))
+    };
+    Ok(CatalogueRelease {
+        release_id: release.release_id,
+        version: release.version.clone(),
+        channel: release.channel.clone(),
+        status,
+        allow_downgrade: release.revocation.as_ref().is_some_and(|revocation| revocation.allow_downgrade),
+        rollout: release.rollout,
+        min_from_version: release.min_from_version.clone(),
+        floor: release.floor.clone(),
+        critical: release.critical,
+        has_notes: release.release_notes.is_some(),
+        artifacts: release.artifacts.iter().map(artifact).collect::<Result<_, AppError>>()?,
+    })
+}
+
+fn describe(part: &ReleaseArtifact, artifact: &Artifact) -> CatalogueArtifact {
+    let direct = artifact.access != Access::Token;
+    let (url, url_expires_at) = match &artifact.location {
+        Location::External { url, expires_at } => {
+            (Some(url).filter(|url| direct && url.len() <= MAX_NAMED_URL).cloned(), *expires_at)
+        }
+        Location::Managed { .. } => (None, None),
+    };
+    CatalogueArtifact {
+        artifact_id: artifact.artifact_id,
+        platform: part.platform,
+        arch: part.arch,
+        installer_type: part.installer_type,
+        requires_admin: part.requires_admin,
+        min_os_version: part.min_os_version.clone(),
+        sha256: artifact.sha256,
+        size_bytes: artifact.size_bytes,
+        url,
+        file_name: artifact.file_name.clone(),
+        access: artifact.access,
+        declared: artifact.verification == Some(Verification::Declared),
+        url_expires_at,
+    }
+}
+
+/// Adds a release to the catalogue, on the page that has room; the release notes which.
+///
+/// # Errors
+/// Those of the store.
+pub async fn append(
+    context: &Context,
+    batch: &mut Batch,
+    release: &mut Release,
+    artifacts: &Artifacts,
+) -> Result<(), AppError> {
+    let key = keys::product(&release.product_id);
+    let found: Stored<Product> = context.store.get(key.clone()).await?.ok_or(AppError::NotFound)?;
+    let expect = found.unchanged();
+    let mut product = found.value;
+    if product.page_releases >= PAGE_RELEASES {
+        product.page = product.page.saturating_add(1);
+        product.page_releases = 0;
+    }
+    product.page_releases = product.page_releases.saturating_add(1);
+    release.page = Some(product.page);
+    let page_key = keys::catalogue_page(&release.product_id, product.page);
+    let page: Option<Stored<Vec<CatalogueRelease>>> = context.store.get(page_key.clone()).await?;
+    let page_expect = unchanged(page.as_ref());
+    let mut releases = page.map(|page| page.value).unwrap_or_default();
+    releases.push(entry(release, artifacts)?);
+    batch.put(key, &product, expect)?;
+    batch.put(page_key, &releases, page_expect)
+}
+
+/// Brings the catalogue in step with releases that were published before and have changed: revoked, or rolled out further.
+///
+/// # Errors
+/// Those of the store; [`AppError::Raced`] where the catalogue was read in the middle of a change.
+pub async fn update(
+    context: &Context,
+    batch: &mut Batch,
+    product_id: &ProductId,
+    changed: &[Release],
+) -> Result<(), AppError> {
+    let key = keys::product(product_id);
+    let product: Stored<Product> = context.store.get(key.clone()).await?.ok_or(AppError::NotFound)?;
+    let mut pages: BTreeMap<u32, (Expect, Vec<CatalogueRelease>)> = BTreeMap::new();
+    for release in changed {
+        let Some(page) = release.page else { continue };
+        if !pages.contains_key(&page) {
+            let stored: Option<Stored<Vec<CatalogueRelease>>> =
+                context.store.get(keys::catalogue_page(product_id, page)).await?;
+            let stored = stored.ok_or(AppError::Internal("a catalogue page is missing"))?;
+            pages.insert(page, (stored.unchanged(), stored.value));
+        }
+        let listed = pages
+            .get_mut(&page)
+            .and_then(|(_, releases)| releases.iter_mut().find(|known| known.release_id == release.release_id))
+            .ok_or(AppError::Raced)?;
+        listed.rollout = release.rollout;
+        if let Some(revocation) = &release.revocation {
+            listed.status = CatalogueStatus::Revoked;
+            listed.allow_downgrade = revocation.allow_downgrade;
+        }
+    }
+    if pages.is_empty() {
+        return Ok(());
+    }
+    // The product's revision is a part of `seq`: it rises with everything that can alter an answer.
+    batch.put(key, &product.value, product.unchanged())?;
+    for (page, (expect, releases)) in pages {
+        batch.put(keys::catalogue_page(product_id, page), &releases, expect)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Registering an artifact whose bytes live elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{
+    audit::{self, Entry},
+    context::{Caller, Context},
+    error::AppError,
+    external,
+    idempotency::{Claim, Made},
+    keys,
+    store::{Batch, Stored, retrying},
+};
+use crate::{
+    domain::{
+        artifact::{Access, Artifact, ArtifactState, Attempts, Location, Verification},
+        digest::Sha256,
+        external_url::{ExternalUrl, admit, expiry},
+        ids::ArtifactId,
+    },
+    ports::items::Expect,
+};
+
+/// What a registrant says.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The digest of the bytes.
+    pub sha256: Sha256,
+    /// Their size.
+    pub size_bytes: u64,
+    /// Where they are.
+    pub external_url: String,
+    /// The name a download gets.
+    pub file_name: Option<String>,
+    /// The media type a download gets.
+    pub content_type: Option<String>,
+    /// The registrant's own notes.
+    pub labels: BTreeMap<String, String>,
+    /// Who may download.
+    pub access: Access,
+}
+
+/// Registers an artifact; `false` beside it where the same was registered before.
+///
+/// # Errors
+/// [`AppError::Url`], [`AppError::Invalid`], [`AppError::ArtifactExists`], [`AppError::ArtifactRevoked`], and those of the store.
+pub async fn register(
+    context: &Context,
+    caller: &Caller,
+    registration: &Registration,
+    claim: Option<&Claim>,
+) -> Result<(Artifact, bool), AppError> {
+    let settings = &context.settings;
+    let (url, repository) = admit(&registration.external_url, &settings.url_rules, &settings.repositories)?;
+    if repository.is_some_and(|entry| entry.has_credentials) && registration.access != Access::ClientAuthenticates {
+        let rule = "the repository needs credentials, which clients do not have: set `client_authenticates`";
+        return Err(AppError::invalid("access", rule));
+    }
+    let declared = registration.access == Access::ClientAuthenticates
+        && context.settings.allow_declared
+        && repository.is_none_or(|entry| !entry.has_credentials);
+    retrying(|| register_once(context, caller, registration, &url, declared, claim)).await
+}
+
+async fn register_once(
+    context: &Context,
+    caller: &Caller,
+    registration: &Registration,
+    url: &ExternalUrl,
+    declared: bool,
+    claim: Option<&Claim>,
+) -> Result<(Artifact, bool), AppError> {
+    if let Some(existing) = same_bytes(context, &registration.sha256, registration.access, Some(url.as_str())).await? {
+        return compare(existing.value, registration);
+    }
+    let artifact = make(context, caller, registration, url, declared)?;
+    let mut batch = Batch::default();
+    batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
+    let bytes = keys::external_bytes(&artifact.sha256, url.as_str());
+    batch.put(bytes, &artifact.artifact_id, Expect::Absent)?;
+    batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+    if !declared {
+        external::schedule(&mut batch, artifact.artifact_id, Expect::Absent)?;
+    }
+    let after = json!({ "source_type": "EXTERNAL", "sha256": artifact.sha256, "size_bytes": artifact.size_bytes,
+        "external_url": url.without_query(), "access": artifact.access, "state": artifact.state });
+    let subject = artifact.artifact_id.to_string();
+    let entry = Entry { kind: "artifact.registered", subject, before: None, after: Some(after) };
+    audit::record(&mut batch, context, Some(caller), entry)?;
+    if let Some(claim) = claim {
+        claim.made(&mut batch, context, Made::Artifact(artifact.artifact_id))?;
+    }
+    context.store.commit(batch).await?;
+    context.bell.notify_one();
+    Ok((artifact, true))
+}
+
+fn make(
+    context: &Context,
+    caller: &Caller,
+    registration: &Registration,
+    url: &ExternalUrl,
+    declared: bool,
+) -> Result<Artifact, AppError> {
+    let now = context.clock.now_ms();
+    let expires_at = expiry(url);
+    let warning = "the URL carries an expiry: decisions stop naming this artifact then";
+    Ok(Artifact {
+        artifact_id: context.ids.artifact()?,
+        state: if declared { ArtifactState::Available } else { ArtifactState::Verifying },
+        verification: declared.then_some(Verification::Declared),
+        sha256: registration.sha256,
+        size_bytes: registration.size_bytes,
+        location: Location::External { url: url.as_str().to_owned(), expires_at },
+        file_name: registration.file_name.clone(),
+        content_type: registration.content_type.clone(),
+        access: registration.access,
+        labels: registration.labels.clone(),
+        registered_by: caller.token_id,
+        registered_for: caller.product_id.clone(),
+        created_at: now,
+        verified_at: None,
+        reason: None,
+        warnings: expires_at.map(|_| warning.to_owned()).into_iter().collect(),
+        attempts: Attempts { made: 0, since: now, next_at: now },
+    })
+}
+
+/// The same fields again are the same artifact; other fields are a conflict, since an artifact does not change.
+fn compare(existing: Artifact, registration: &Registration) -> Result<(Artifact, bool), AppError> {
+    let id = existing.artifact_id;
+    let differs = |difference| Err(AppError::ArtifactExists { id, difference });
+    if existing.size_bytes != registration.size_bytes {
+        return differs("another size");
+    }
+    if existing.file_name != registration.file_name || existing.content_type != registration.content_type {
+        return differs("another file name or content type");
+    }
+    if existing.labels != registration.labels {
+        return differs("other labels");
+    }
+    Ok((existing, false))
+}
+
+/// The artifact that has these bytes already: at this URL, or (without one) in managed storage.
+///
+/// # Errors
+/// [`AppError::ArtifactRevoked`] where they were revoked, [`AppError::ArtifactExists`] where they are registered with
+/// another `access`, and those of the store.
+pub async fn same_bytes(
+    context: &Context,
+    sha256: &Sha256,
+    access: Access,
+    url: Option<&str>,
+) -> Result<Option<Stored<Artifact>>, AppError> {
+    let known = context.store.query_all::<ArtifactId>(&keys::of_bytes(sha256), "").await?;
+    if let Some((_, revoked)) = known.iter().find(|(sort, _)| sort == "revoked") {
+        return Err(AppError::ArtifactRevoked(revoked.value));
+    }
+    let wanted = url.map_or_else(|| keys::managed_bytes(sha256), |url| keys::external_bytes(sha256, url));
+    let mut same = None;
+    for (sort, id) in known {
+        let Some(artifact) = context.store.get::<Artifact>(keys::artifact(id.value)).await? else { continue };
+        if artifact.value.access != access {
+            return Err(AppError::ArtifactExists { id: id.value, difference: "another `access`" });
+        }
+        if sort == wanted.sort {
+            same = Some(artifact);
+        }
+    }
+    Ok(same)
+}

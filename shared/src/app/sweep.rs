@@ -1,0 +1,115 @@
+//! What is done every minute: uploads whose window closed, leases that lapsed, releases that were left waiting.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{
+    audit::{self, Entry},
+    complete,
+    context::Context,
+    error::AppError,
+    keys, releases,
+    store::{Batch, Stored},
+    uploads::discard,
+};
+use crate::{
+    domain::{
+        artifact::{Artifact, Location},
+        ids::{ReleaseId, UploadId},
+        upload::{Lease, ObjectKey, Upload, UploadState},
+    },
+    ports::{items::Expect, objects::Objects},
+};
+
+/// How long after an upload's end its URLs could still be in use by somebody who began in time.
+const GRACE_MS: i64 = 3_600_000;
+const LEASE_MS: i64 = 120_000;
+
+/// Looks at every upload that has not ended and every release that waits. One that fails does not stop the others.
+///
+/// # Errors
+/// Those of the store, where nothing could be looked at.
+pub async fn sweep(context: &Context, objects: &Arc<dyn Objects>) -> Result<(), AppError> {
+    for (sort, _) in context.store.query_all::<serde_json::Value>(keys::OPEN_UPLOADS, "").await? {
+        let Ok(id) = sort.parse::<UploadId>() else { continue };
+        if let Err(error) = sweep_upload(context, objects, id).await {
+            tracing::warn!(upload.id = %id, error = %error, "an upload could not be swept");
+        }
+    }
+    for (sort, _) in context.store.query_all::<serde_json::Value>(releases::PENDING, "").await? {
+        let Ok(id) = sort.parse::<ReleaseId>() else { continue };
+        if let Err(error) = releases::advance(context, id).await {
+            tracing::warn!(release.id = %id, error = %error, "a waiting release could not be looked at");
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_upload(context: &Context, objects: &Arc<dyn Objects>, id: UploadId) -> Result<(), AppError> {
+    let now = context.clock.now_ms();
+    let Some(found) = context.store.get::<Upload>(keys::upload(id)).await? else {
+        return close(context, objects, id, None).await;
+    };
+    let upload = &found.value;
+    match upload.state {
+        UploadState::Initiated if upload.expires_at <= now => expire(context, &found).await,
+        UploadState::Completing if upload.lease.is_none_or(|lease| lease.until <= now) => {
+            take_over(context, objects, found).await
+        }
+        UploadState::Initiated | UploadState::Completing => Ok(()),
+        UploadState::Completed | UploadState::Failed | UploadState::Expired | UploadState::Aborted => {
+            if upload.expires_at.saturating_add(GRACE_MS) > now {
+                return Ok(());
+            }
+            let served = served(context, upload).await?;
+            close(context, objects, id, served).await
+        }
+    }
+}
+
+async fn expire(context: &Context, found: &Stored<Upload>) -> Result<(), AppError> {
+    let mut upload = found.value.clone();
+    upload.state = UploadState::Expired;
+    let mut batch = Batch::default();
+    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    let subject = upload.upload_id.to_string();
+    let (before, after) = (json!({ "state": "INITIATED" }), json!({ "state": "EXPIRED" }));
+    let entry = Entry { kind: "upload.expired", subject, before: Some(before), after: Some(after) };
+    audit::record(&mut batch, context, None, entry)?;
+    context.store.commit(batch).await
+}
+
+/// Goes on where a worker that died has left off.
+async fn take_over(context: &Context, objects: &Arc<dyn Objects>, found: Stored<Upload>) -> Result<(), AppError> {
+    let mut upload = found.value.clone();
+    upload.fence = upload.fence.saturating_add(1);
+    upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(LEASE_MS) });
+    let mut batch = Batch::default();
+    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    context.store.commit(batch).await?;
+    let leased = Stored { value: upload, revision: found.revision.saturating_add(1) };
+    complete::finish(context, objects, None, leased).await.map(|_| ())
+}
+
+/// The key of an upload that an artifact is served from, if any.
+async fn served(context: &Context, upload: &Upload) -> Result<Option<ObjectKey>, AppError> {
+    let Some(id) = upload.artifact_id else { return Ok(None) };
+    let artifact = context.store.get::<Artifact>(keys::artifact(id)).await?;
+    Ok(artifact.and_then(|artifact| match artifact.value.location {
+        Location::Managed { upload_id, key, .. } if upload_id == upload.upload_id => Some(key),
+        Location::Managed { .. } | Location::External { .. } => None,
+    }))
+}
+
+async fn close(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    id: UploadId,
+    served: Option<ObjectKey>,
+) -> Result<(), AppError> {
+    discard(objects, id, served).await;
+    let mut batch = Batch::default();
+    batch.delete(keys::open_upload(id), Expect::Anything);
+    context.store.commit(batch).await
+}

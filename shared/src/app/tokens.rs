@@ -1,0 +1,138 @@
+//! API tokens: making, listing, revoking, and the first one of a deployment.
+
+use serde_json::json;
+
+use super::{
+    audit::{self, Entry},
+    context::{Caller, Context},
+    error::AppError,
+    keys,
+    store::{Batch, retrying},
+};
+use crate::{
+    domain::{
+        ids::TokenId,
+        names::{ProductId, TenantId},
+        token::{Scope, Token, TokenText},
+    },
+    ports::items::{Expect, Query},
+};
+
+/// What a new token is to be.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// Limited to this tenant's routes.
+    pub tenant_id: Option<TenantId>,
+    /// Limited to this product.
+    pub product_id: Option<ProductId>,
+    /// When it ends, Unix milliseconds.
+    pub expires_at: Option<i64>,
+}
+
+/// Makes a token; its text is shown this once. A token grants only what it has.
+///
+/// # Errors
+/// [`AppError::ScopeMissing`], [`AppError::BeyondLimit`], and those of the store.
+pub async fn create(context: &Context, caller: &Caller, new: &NewToken) -> Result<(Token, TokenText), AppError> {
+    if let Some(missing) = new.scopes.iter().find(|scope| !caller.has(**scope)) {
+        return Err(AppError::ScopeMissing(*missing));
+    }
+    if caller.product_id.is_some() && caller.product_id != new.product_id {
+        return Err(AppError::BeyondLimit("one product"));
+    }
+    let (token, text) = make(context, new, Some(caller.token_id))?;
+    store(context, Some(caller), &token).await?;
+    Ok((token, text))
+}
+
+fn make(context: &Context, new: &NewToken, by: Option<TokenId>) -> Result<(Token, TokenText), AppError> {
+    let mut random = [0_u8; 32];
+    context.ids.secret(&mut random)?;
+    let text = TokenText::make(context.ids.token()?, &random);
+    let token = Token {
+        token_id: text.token_id,
+        name: new.name.clone(),
+        hash: text.hash(),
+        scopes: new.scopes.clone(),
+        tenant_id: new.tenant_id.clone(),
+        product_id: new.product_id.clone(),
+        created_at: context.clock.now_ms(),
+        expires_at: new.expires_at,
+        created_by: by,
+    };
+    Ok((token, text))
+}
+
+async fn store(context: &Context, caller: Option<&Caller>, token: &Token) -> Result<(), AppError> {
+    let mut batch = Batch::default();
+    batch.put(keys::token(token.token_id), token, Expect::Absent)?;
+    let after = json!({ "name": token.name, "scopes": token.scopes, "tenant_id": token.tenant_id,
+        "product_id": token.product_id, "expires_at": token.expires_at });
+    let subject = token.token_id.to_string();
+    let entry = Entry { kind: "token.created", subject, before: None, after: Some(after) };
+    audit::record(&mut batch, context, caller, entry)?;
+    context.store.commit(batch).await
+}
+
+/// Makes the first token of a deployment, with every scope, unless there is one already.
+///
+/// # Errors
+/// Those of the store.
+pub async fn bootstrap(context: &Context) -> Result<Option<TokenText>, AppError> {
+    let query =
+        Query { partition: keys::TOKENS.into(), prefix: String::new(), after: None, limit: 1, descending: false };
+    if !context.store.query::<Token>(&query).await?.is_empty() {
+        return Ok(None);
+    }
+    let new = NewToken {
+        name: "bootstrap".into(),
+        scopes: Scope::ALL.to_vec(),
+        tenant_id: None,
+        product_id: None,
+        expires_at: None,
+    };
+    let (token, text) = make(context, &new, None)?;
+    store(context, None, &token).await?;
+    Ok(Some(text))
+}
+
+/// Tokens from the oldest to the newest, and the sort key to go on from.
+///
+/// # Errors
+/// Those of the store.
+pub async fn list(
+    context: &Context,
+    caller: &Caller,
+    after: Option<String>,
+    limit: usize,
+) -> Result<(Vec<Token>, Option<String>), AppError> {
+    let query = Query { partition: keys::TOKENS.into(), prefix: String::new(), after, limit, descending: false };
+    let page = context.store.query::<Token>(&query).await?;
+    let next = if page.len() < limit { None } else { page.last().map(|(sort, _)| sort.clone()) };
+    let seen = |token: &Token| caller.product_id.is_none() || token.product_id == caller.product_id;
+    Ok((page.into_iter().map(|(_, stored)| stored.value).filter(seen).collect(), next))
+}
+
+/// Revokes a token: the next request with it is refused.
+///
+/// # Errors
+/// [`AppError::NotFound`], and those of the store.
+pub async fn revoke(context: &Context, caller: &Caller, id: TokenId) -> Result<(), AppError> {
+    retrying(|| async {
+        let found = context.store.get::<Token>(keys::token(id)).await?.ok_or(AppError::NotFound)?;
+        if caller.product_id.is_some() && found.value.product_id != caller.product_id {
+            return Err(AppError::NotFound);
+        }
+        let mut batch = Batch::default();
+        batch.delete(keys::token(id), found.unchanged());
+        let before = json!({ "name": found.value.name, "scopes": found.value.scopes });
+        let entry = Entry { kind: "token.revoked", subject: id.to_string(), before: Some(before), after: None };
+        audit::record(&mut batch, context, Some(caller), entry)?;
+        context.store.commit(batch).await
+    })
+    .await
+}

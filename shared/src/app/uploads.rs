@@ -1,0 +1,198 @@
+//! Uploads to managed storage: initiate, look, abort.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::{
+    audit::{self, Entry},
+    context::{Caller, Context},
+    error::AppError,
+    idempotency::{Claim, Made},
+    keys,
+    register::same_bytes,
+    store::{Batch, Stored, retrying},
+};
+use crate::{
+    domain::{
+        artifact::Access,
+        digest::Sha256,
+        ids::UploadId,
+        upload::{ObjectKey, Upload, UploadState},
+    },
+    ports::{
+        items::Expect,
+        objects::{Objects, UploadDoors, UploadGrant},
+    },
+};
+
+/// The longest that an upload's URLs are asked to live.
+const URL_LIFETIME_MS: i64 = 3_600_000;
+/// How long an ended upload can still be looked at, in seconds, before it may be cleaned away.
+const KEPT_SECONDS: i64 = 30 * 86_400;
+
+/// What an uploader says.
+#[derive(Debug, Clone)]
+pub struct Initiation {
+    /// The digest of the bytes.
+    pub sha256: Sha256,
+    /// Their size.
+    pub size_bytes: u64,
+    /// The name a download gets.
+    pub file_name: Option<String>,
+    /// The media type that the bare PUT must send, and that a download gets.
+    pub content_type: Option<String>,
+    /// The uploader's own notes.
+    pub labels: BTreeMap<String, String>,
+    /// Who may download.
+    pub access: Access,
+}
+
+/// Begins an upload.
+///
+/// # Errors
+/// [`AppError::Invalid`], [`AppError::ArtifactRevoked`], [`AppError::ArtifactExists`], and those of the stores.
+pub async fn initiate(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    caller: &Caller,
+    initiation: &Initiation,
+    claim: Option<&Claim>,
+) -> Result<(Upload, UploadDoors), AppError> {
+    let largest = context.settings.upload_max_size_bytes;
+    if initiation.size_bytes > largest {
+        return Err(AppError::invalid("size_bytes", format!("an upload has at most {largest} bytes here")));
+    }
+    same_bytes(context, &initiation.sha256, initiation.access, None).await?;
+    let upload = make(context, caller, initiation)?;
+    let doors = doors(context, objects, &upload).await?;
+    let mut batch = Batch::default();
+    let kept = upload.expires_at.div_euclid(1000).saturating_add(KEPT_SECONDS);
+    batch.put_until(keys::upload(upload.upload_id), &upload, Expect::Absent, Some(kept))?;
+    batch.put(keys::open_upload(upload.upload_id), &json!({}), Expect::Absent)?;
+    let after = json!({ "sha256": upload.sha256, "size_bytes": upload.size_bytes, "file_name": upload.file_name,
+        "access": upload.access });
+    let subject = upload.upload_id.to_string();
+    let entry = Entry { kind: "upload.initiated", subject, before: None, after: Some(after) };
+    audit::record(&mut batch, context, Some(caller), entry)?;
+    if let Some(claim) = claim {
+        claim.made(&mut batch, context, Made::Upload(upload.upload_id))?;
+    }
+    context.store.commit(batch).await?;
+    Ok((upload, doors))
+}
+
+fn make(context: &Context, caller: &Caller, initiation: &Initiation) -> Result<Upload, AppError> {
+    let now = context.clock.now_ms();
+    Ok(Upload {
+        upload_id: context.ids.upload()?,
+        state: UploadState::Initiated,
+        sha256: initiation.sha256,
+        size_bytes: initiation.size_bytes,
+        file_name: initiation.file_name.clone(),
+        content_type: initiation.content_type.clone(),
+        access: initiation.access,
+        labels: initiation.labels.clone(),
+        initiated_by: caller.token_id,
+        initiated_for: caller.product_id.clone(),
+        created_at: now,
+        expires_at: now.saturating_add(context.settings.upload_expires_in_ms),
+        lease: None,
+        fence: 0,
+        artifact_id: None,
+        failure: None,
+    })
+}
+
+/// Makes fresh URLs for an upload; they end with it at the latest.
+///
+/// # Errors
+/// [`AppError::Objects`]
+pub async fn doors(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    upload: &Upload,
+) -> Result<UploadDoors, AppError> {
+    let now = context.clock.now_ms();
+    let left = upload.expires_at.saturating_sub(now).clamp(0, URL_LIFETIME_MS);
+    let grant = UploadGrant {
+        upload_id: upload.upload_id,
+        size_bytes: upload.size_bytes,
+        sha256: upload.sha256,
+        content_type: upload.content_type.clone(),
+        now,
+        expires_in: Duration::from_millis(u64::try_from(left).unwrap_or(0)),
+    };
+    Ok(objects.presign_upload(&grant).await?)
+}
+
+/// Reads an upload that the caller may see; one whose window has closed shows as EXPIRED whatever the record says.
+///
+/// # Errors
+/// [`AppError::NotFound`], and those of the store.
+pub async fn find(context: &Context, caller: &Caller, id: UploadId) -> Result<Stored<Upload>, AppError> {
+    let mut found = context.store.get::<Upload>(keys::upload(id)).await?.ok_or(AppError::NotFound)?;
+    let upload = &mut found.value;
+    let own = caller.product_id.is_none()
+        || upload.initiated_by == caller.token_id
+        || upload.initiated_for == caller.product_id;
+    if !own {
+        return Err(AppError::NotFound);
+    }
+    if upload.state == UploadState::Initiated && upload.expires_at <= context.clock.now_ms() {
+        upload.state = UploadState::Expired;
+    }
+    Ok(found)
+}
+
+/// Ends an upload; aborting an aborted one changes nothing.
+///
+/// # Errors
+/// [`AppError::NotFound`], [`AppError::UploadInProgress`], [`AppError::UploadCompleted`], [`AppError::UploadExpired`],
+/// [`AppError::UploadFailed`], and those of the stores.
+pub async fn abort(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    caller: &Caller,
+    id: UploadId,
+) -> Result<Upload, AppError> {
+    let (upload, changed) = retrying(|| async {
+        let found = find(context, caller, id).await?;
+        match found.value.state {
+            UploadState::Initiated => {}
+            UploadState::Aborted => return Ok((found.value, false)),
+            UploadState::Completing => return Err(AppError::UploadInProgress),
+            UploadState::Completed => return Err(AppError::UploadCompleted),
+            UploadState::Expired => return Err(AppError::UploadExpired),
+            UploadState::Failed => return Err(super::complete::failed(&found.value)),
+        }
+        let mut upload = found.value.clone();
+        upload.state = UploadState::Aborted;
+        let mut batch = Batch::default();
+        batch.put(keys::upload(id), &upload, found.unchanged())?;
+        let (before, after) = (json!({ "state": "INITIATED" }), json!({ "state": "ABORTED" }));
+        let entry =
+            Entry { kind: "upload.aborted", subject: id.to_string(), before: Some(before), after: Some(after) };
+        audit::record(&mut batch, context, Some(caller), entry)?;
+        context.store.commit(batch).await?;
+        Ok((upload, true))
+    })
+    .await?;
+    if changed {
+        discard(objects, id, None).await;
+    }
+    Ok(upload)
+}
+
+/// Removes what an ended upload has left in the store, but for the key that is served. What cannot be removed now is
+/// only a loss of space, so it is logged and no error.
+pub async fn discard(objects: &Arc<dyn Objects>, id: UploadId, served: Option<ObjectKey>) {
+    for key in [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)] {
+        if Some(key) == served {
+            continue;
+        }
+        if let Err(error) = objects.delete(&key).await {
+            tracing::warn!(upload.id = %id, error = %error, "stored bytes of an ended upload could not be removed");
+        }
+    }
+}

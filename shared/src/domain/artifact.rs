@@ -1,0 +1,136 @@
+//! An artifact: bytes of a fixed size and SHA-256, where they live, and how far they are trusted.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    digest::Sha256,
+    ids::{ArtifactId, ReleaseId, UploadId},
+    platform::{WordError, word_type},
+};
+
+word_type!(
+    /// Who keeps the bytes.
+    SourceType { External = "EXTERNAL", Managed = "MANAGED" }
+);
+word_type!(
+    /// How far an artifact is trusted. A decision names only `AVAILABLE` ones; `REVOKED` is final.
+    ArtifactState {
+        Verifying = "VERIFYING", Available = "AVAILABLE", Quarantined = "QUARANTINED",
+        Rejected = "REJECTED", Revoked = "REVOKED",
+    }
+);
+word_type!(
+    /// How it is known that the bytes are the declared ones.
+    Verification {
+        StoreChecksum = "STORE_CHECKSUM", Fetched = "FETCHED", Repository = "REPOSITORY", Declared = "DECLARED",
+    }
+);
+word_type!(
+    /// Who may download.
+    Access { Public = "public", Token = "token", ClientAuthenticates = "client_authenticates" }
+);
+
+/// Where the bytes of an artifact are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Location {
+    /// In managed storage, under a key that no upload URL can write.
+    Managed {
+        /// The upload that brought them.
+        upload_id: UploadId,
+        /// Where they are kept.
+        key: super::upload::ObjectKey,
+        /// The store's version of that key, where it has versions.
+        version: Option<String>,
+    },
+    /// At a URL of somebody else's.
+    External {
+        /// The normalised URL.
+        url: String,
+        /// When the URL itself ends (Unix seconds), where it says so.
+        expires_at: Option<i64>,
+    },
+}
+
+/// An artifact as it is stored. Identity (source, SHA-256, size, URL) never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its id.
+    pub artifact_id: ArtifactId,
+    /// How far it is trusted.
+    pub state: ArtifactState,
+    /// How it was verified; `None` until it was.
+    pub verification: Option<Verification>,
+    /// The declared and, once AVAILABLE, proved digest.
+    pub sha256: Sha256,
+    /// The declared and, once AVAILABLE, proved size in bytes.
+    pub size_bytes: u64,
+    /// Where the bytes are.
+    pub location: Location,
+    /// The name a download gets.
+    pub file_name: Option<String>,
+    /// The media type a download gets.
+    pub content_type: Option<String>,
+    /// Who may download.
+    pub access: Access,
+    /// The registrant's own notes.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Which token registered it.
+    pub registered_by: super::ids::TokenId,
+    /// The product that the registering token was limited to.
+    #[serde(default)]
+    pub registered_for: Option<super::names::ProductId>,
+    /// When it was registered, Unix milliseconds.
+    pub created_at: i64,
+    /// When its bytes were last proved, Unix milliseconds.
+    pub verified_at: Option<i64>,
+    /// Why it is in this state, where somebody or something said so.
+    pub reason: Option<String>,
+    /// What the registrant should know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Tries so far to verify external bytes, and when the next is due (Unix milliseconds).
+    #[serde(default)]
+    pub attempts: Attempts,
+}
+
+/// The tries to verify external bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// How many were made since verification began.
+    pub made: u32,
+    /// When verification began, Unix milliseconds.
+    pub since: i64,
+    /// When the next is due, Unix milliseconds.
+    pub next_at: i64,
+}
+
+impl Artifact {
+    /// Who keeps the bytes.
+    pub fn source_type(&self) -> SourceType {
+        match self.location {
+            Location::Managed { .. } => SourceType::Managed,
+            Location::External { .. } => SourceType::External,
+        }
+    }
+
+    /// The external URL, if it has one.
+    pub fn external_url(&self) -> Option<&str> {
+        match &self.location {
+            Location::Managed { .. } => None,
+            Location::External { url, .. } => Some(url),
+        }
+    }
+}
+
+/// A release that names an artifact: kept beside the artifact, so that each can find the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// The release.
+    pub release_id: ReleaseId,
+    /// The product of the release.
+    pub product_id: super::names::ProductId,
+}

@@ -1,0 +1,162 @@
+//! An upload to managed storage: from initiate, over the PUT, to complete.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{
+    artifact::Access,
+    digest::Sha256,
+    ids::{ArtifactId, TokenId, UploadId},
+    names::ProductId,
+    platform::{WordError, word_type},
+};
+
+word_type!(
+    /// How far an upload has come.
+    UploadState {
+        Initiated = "INITIATED", Completing = "COMPLETING", Completed = "COMPLETED", Failed = "FAILED",
+        Expired = "EXPIRED", Aborted = "ABORTED",
+    }
+);
+
+/// A key of managed storage. Keys are never named by a digest, and only the last two are ever served.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKey {
+    /// Where the bare door puts bytes: nothing is served from here.
+    Staging(UploadId),
+    /// Where the checksum-locked door puts bytes, which the store itself has checked.
+    Locked(UploadId),
+    /// The proved copy of what came through the bare door.
+    Copied(UploadId),
+}
+
+/// The text is no key of managed storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no key of managed storage has this form")]
+pub struct ObjectKeyError;
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Staging(id) => write!(f, "staging/{id}"),
+            Self::Locked(id) => write!(f, "objects/{id}/locked"),
+            Self::Copied(id) => write!(f, "objects/{id}/copy"),
+        }
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ObjectKey {
+    type Err = ObjectKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ObjectKeyError> {
+        let id = |text: &str| text.parse().map_err(|_| ObjectKeyError);
+        if let Some(rest) = text.strip_prefix("staging/") {
+            return Ok(Self::Staging(id(rest)?));
+        }
+        match text.strip_prefix("objects/").and_then(|rest| rest.split_once('/')) {
+            Some((rest, "locked")) => Ok(Self::Locked(id(rest)?)),
+            Some((rest, "copy")) => Ok(Self::Copied(id(rest)?)),
+            _ => Err(ObjectKeyError),
+        }
+    }
+}
+
+impl Serialize for ObjectKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An upload as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub upload_id: UploadId,
+    /// How far it has come.
+    pub state: UploadState,
+    /// The declared digest.
+    pub sha256: Sha256,
+    /// The declared size in bytes.
+    pub size_bytes: u64,
+    /// The name a download gets.
+    pub file_name: Option<String>,
+    /// The media type that the bare PUT must send, and that a download gets.
+    pub content_type: Option<String>,
+    /// Who may download.
+    pub access: Access,
+    /// The registrant's own notes.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Which token initiated it.
+    pub initiated_by: TokenId,
+    /// The product that the initiating token was limited to.
+    #[serde(default)]
+    pub initiated_for: Option<ProductId>,
+    /// When it was initiated, Unix milliseconds.
+    pub created_at: i64,
+    /// When it ends unless completed, Unix milliseconds.
+    pub expires_at: i64,
+    /// The lease of whoever completes it.
+    #[serde(default)]
+    pub lease: Option<Lease>,
+    /// How many leases were taken so far; a worker that slept past its lease fails on it.
+    #[serde(default)]
+    pub fence: u64,
+    /// What it became.
+    #[serde(default)]
+    pub artifact_id: Option<ArtifactId>,
+    /// Why it failed.
+    #[serde(default)]
+    pub failure: Option<Failure>,
+}
+
+/// The right to complete an upload, for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// When it lapses, Unix milliseconds.
+    pub until: i64,
+}
+
+/// Why an upload failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The stable code, such as `CHECKSUM_MISMATCH`.
+    pub code: FailureCode,
+    /// The sentence for people.
+    pub message: String,
+}
+
+word_type!(
+    /// The ways in which an upload fails for good.
+    FailureCode { ChecksumMismatch = "CHECKSUM_MISMATCH", SizeMismatch = "SIZE_MISMATCH", UploadFailed = "UPLOAD_FAILED" }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_it_was_written_and_others_are_refused() {
+        let id = UploadId::from_parts(1, 2);
+        for key in [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)] {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+        for text in ["", "staging/", "staging/../x", "objects/x/copy", &format!("objects/{id}/other"), &format!("staging/{id}/x")] {
+            assert_eq!(text.parse::<ObjectKey>(), Err(ObjectKeyError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What the use cases need from the world, one trait a file, five methods at most.
+
+pub mod clock;
+pub mod fetcher;
+pub mod items;
+pub mod objects;
+pub mod signer;

@@ -1,0 +1,215 @@
+//! Reading an external artifact to prove its bytes.
+
+use std::{error::Error, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    digest::Sha256,
+    external_url::{ExternalUrl, UrlError},
+};
+
+/// Reads external artifacts and compares them with what was declared.
+#[async_trait]
+pub trait Fetcher: std::fmt::Debug + Send + Sync {
+    /// Reads the artifact once; `Ok` means that its size and digest are the declared ones.
+    ///
+    /// # Errors
+    /// [`FetchError`], whose [`FetchError::definite`] tells a wrong artifact from a bad day of its host.
+    async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError>;
+}
+
+/// What is to be read, and what it is said to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// Where the artifact is. With `http:` only where a managed copy is kept.
+    pub url: ExternalUrl,
+    /// The digest it must have.
+    pub declared_sha256: Sha256,
+    /// The size it must have, in bytes.
+    pub declared_size: u64,
+}
+
+/// An artifact whose size and digest are the declared ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The `ETag` of the answer, as sent.
+    pub etag: Option<String>,
+    /// The `Last-Modified` of the answer, as sent.
+    pub last_modified: Option<String>,
+    /// The host that sent the bytes, after all redirects.
+    pub final_url_host: String,
+    /// How many bytes were read.
+    pub bytes_read: u64,
+    /// Whether credentials were used, so that nothing of this may be shown to who asked.
+    pub concealed: bool,
+}
+
+/// The cause of a failure, for the log.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// Why an external artifact was not proved. No message has a query, a header's value or a body.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The bytes have another digest.
+    #[error("the digest of the fetched bytes is `{found}`, not the declared `{declared}`")]
+    ChecksumMismatch {
+        /// The digest as declared.
+        declared: Sha256,
+        /// The digest of what was read.
+        found: Sha256,
+    },
+    /// There are more or fewer bytes.
+    #[error("the artifact has {found}, not the declared {declared} bytes")]
+    SizeMismatch {
+        /// The size as declared.
+        declared: u64,
+        /// What was seen.
+        found: SizeFound,
+    },
+    /// The bytes are not the declared ones, and no more may be said, since they were read with credentials.
+    #[error("the artifact differs from what was declared")]
+    Differs,
+    /// The chain of redirects did not end.
+    #[error("there were more than {limit} redirects")]
+    TooManyRedirects {
+        /// How many are followed.
+        limit: u8,
+    },
+    /// The URL, or the target of a redirect, breaks the rules.
+    #[error("{}", place(*hop))]
+    Url {
+        /// How many redirects led here; 0 is the registered URL itself.
+        hop: u8,
+        /// The stable code of the rule.
+        code: &'static str,
+        /// The rule; nothing where it may not be shown.
+        #[source]
+        source: Option<UrlError>,
+    },
+    /// The name leads to an address that is not of the public internet.
+    #[error("{} resolves to an address that is not public", host.as_deref().map_or("a host".to_owned(), |host| format!("`{host}`")))]
+    AddressNotAllowed {
+        /// The host; nothing where it may not be shown.
+        host: Option<String>,
+    },
+    /// Something took longer than its limit.
+    #[error("{0} took too long")]
+    Timeout(&'static str),
+    /// The answer is not one of HTTP, breaks off, or is not the plain bytes.
+    #[error("the answer cannot be used: {reason}")]
+    Invalid {
+        /// What is wrong with it.
+        reason: &'static str,
+        /// The cause.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The certificate or the handshake was refused.
+    #[error("no trusted TLS connection could be made")]
+    Tls(#[source] Cause),
+    /// The answer has another status than 200.
+    #[error("the host answered with status {status}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// How long the host asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// No connection could be made.
+    #[error("the host could not be reached")]
+    Unreachable(#[source] Cause),
+}
+
+/// What is known of a size that is not the declared one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeFound {
+    /// The size, as announced or as read to the end.
+    Exactly(u64),
+    /// Reading stopped behind this many bytes.
+    MoreThan(u64),
+}
+
+impl std::fmt::Display for SizeFound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(size) => write!(f, "{size}"),
+            Self::MoreThan(size) => write!(f, "more than {size}"),
+        }
+    }
+}
+
+fn place(hop: u8) -> String {
+    if hop == 0 {
+        "the URL is not allowed".to_owned()
+    } else {
+        format!("redirect {hop} leads to a URL that is not allowed")
+    }
+}
+
+impl FetchError {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::ChecksumMismatch { .. } | Self::Differs => "CHECKSUM_MISMATCH",
+            Self::SizeMismatch { .. } => "SIZE_MISMATCH",
+            Self::TooManyRedirects { .. } => "TOO_MANY_REDIRECTS",
+            Self::Url { code, .. } => code,
+            Self::AddressNotAllowed { .. } => "URL_HOST_NOT_ALLOWED",
+            Self::Timeout(_) => "UPSTREAM_TIMEOUT",
+            Self::Invalid { .. } => "UPSTREAM_INVALID",
+            Self::Tls(_) => "UPSTREAM_TLS",
+            Self::Status { .. } => "UPSTREAM_STATUS",
+            Self::Unreachable(_) => "UPSTREAM_UNREACHABLE",
+        }
+    }
+
+    /// Whether the artifact is proved wrong, so that trying again is of no use. Anything else may pass.
+    pub const fn definite(&self) -> bool {
+        match self {
+            Self::ChecksumMismatch { .. } | Self::SizeMismatch { .. } | Self::Differs => true,
+            Self::TooManyRedirects { .. }
+            | Self::Url { .. }
+            | Self::AddressNotAllowed { .. }
+            | Self::Timeout(_)
+            | Self::Invalid { .. }
+            | Self::Tls(_)
+            | Self::Status { .. }
+            | Self::Unreachable(_) => false,
+        }
+    }
+
+    /// How long the host asks to wait before it is asked again.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::ChecksumMismatch { .. }
+            | Self::SizeMismatch { .. }
+            | Self::Differs
+            | Self::TooManyRedirects { .. }
+            | Self::Url { .. }
+            | Self::AddressNotAllowed { .. }
+            | Self::Timeout(_)
+            | Self::Invalid { .. }
+            | Self::Tls(_)
+            | Self::Unreachable(_) => None,
+        }
+    }
+
+    /// The same failure without anything that was found: for a repository that is read with credentials.
+    #[must_use]
+    pub fn concealed(self) -> Self {
+        match self {
+            Self::ChecksumMismatch { .. } | Self::SizeMismatch { .. } => Self::Differs,
+            Self::Url { hop, code, .. } => Self::Url { hop, code, source: None },
+            Self::AddressNotAllowed { .. } => Self::AddressNotAllowed { host: None },
+            Self::Invalid { .. } => Self::Invalid { reason: "it is malformed", source: None },
+            Self::Differs
+            | Self::TooManyRedirects { .. }
+            | Self::Timeout(_)
+            | Self::Tls(_)
+            | Self::Status { .. }
+            | Self::Unreachable(_) => self,
+        }
+    }
+}

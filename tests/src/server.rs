@@ -1,0 +1,166 @@
+//! The real program, started as users start it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::api::Api;
+use crate::settings;
+
+/// A running `bp serve` with a data folder of its own; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    base: String,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server with the defaults.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts a server with a configuration file of this content; `{DATA}` stands for the data folder.
+    pub fn start_with(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data").display().to_string();
+        if !configuration.is_empty() {
+            fs::write(folder.path().join("bp.yaml"), configuration.replace("{DATA}", &data)).expect("a file");
+        }
+        let (child, base) = spawn(folder.path(), "127.0.0.1:0");
+        Self { child, base, folder }
+    }
+
+    /// The server that tests share when their names keep them apart.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start());
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// Where it answers, without a slash at the end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A client with the bootstrap token.
+    pub fn admin(&self) -> Api {
+        Api::new(&self.base, Some(&self.admin_token()))
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> Api {
+        Api::new(&self.base, None)
+    }
+
+    /// The bootstrap token.
+    pub fn admin_token(&self) -> String {
+        let file = self.data().join("admin.token");
+        let token = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        token.trim().to_owned()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Everything that the server has written to its standard output and error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("server.log")).expect("a log")
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the process without a word of warning (SIGKILL on Unix).
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a killed server");
+        self.child.wait().expect("an ended server");
+    }
+
+    /// Starts again on the same data and address; answers how long it took until a request was answered.
+    pub fn restart(&mut self) -> Duration {
+        let started = Instant::now();
+        let address = self.base.trim_start_matches("http://").to_owned();
+        (self.child, self.base) = spawn(self.folder.path(), &address);
+        started.elapsed()
+    }
+
+    /// The most memory that the process has ever had resident, in KiB.
+    #[cfg(target_os = "linux")]
+    pub fn peak_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        _ = self.child.kill();
+        _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+fn spawn(folder: &Path, listen: &str) -> (Child, String) {
+    let log = folder.join("server.log");
+    let before = fs::metadata(&log).map_or(0, |meta| usize::try_from(meta.len()).expect("a small log"));
+    let open = || -> io::Result<File> { File::options().create(true).append(true).open(&log) };
+    let mut command = Command::new(settings::program());
+    command.args(["serve", "--listen", listen, "--data"]).arg(folder.join("data"));
+    let configuration = folder.join("bp.yaml");
+    if configuration.is_file() {
+        command.arg("--config").arg(configuration);
+    }
+    let mut child = command
+        // Nothing of the environment that runs the tests may steer the server.
+        .env_clear()
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(open().expect("a log"))
+        .stderr(open().expect("a log"))
+        .spawn()
+        .expect("a started server");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let said = text.get(before..).unwrap_or_default();
+        if let Some(base) = address(said) {
+            return (child, base);
+        }
+        if let Some(status) = child.try_wait().expect("a child") {
+            panic!("the server ended with {status}:\n{said}");
+        }
+        if Instant::now() > deadline {
+            _ = child.kill();
+            panic!("the server did not say `listening on http://…` within 30 s:\n{said}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The address in a whole line `listening on http://127.0.0.1:PORT`.
+fn address(said: &str) -> Option<String> {
+    let (_, rest) = said.split_once("listening on http://")?;
+    let end = rest.find(|letter: char| letter.is_whitespace() || letter == '"')?;
+    Some(format!("http://{}", rest.get(..end)?.trim_end_matches('/')))
+}

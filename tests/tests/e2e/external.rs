@@ -1,0 +1,156 @@
+//! External artifacts, fetched from an HTTPS host of our own.
+
+use e2e::bytes::{installer, sha256};
+use e2e::host::{Host, Page};
+use e2e::story::{msi, text, verdict};
+use e2e::{Api, Server, settings};
+use serde_json::{Value, json};
+
+async fn world() -> (Host, Server, Api) {
+    let host = Host::start().await;
+    let server = Server::start_with(&host.configuration(""));
+    let api = server.admin();
+    (host, server, api)
+}
+
+fn reference(url: &str, bytes: &[u8]) -> Value {
+    json!({"source_type": "EXTERNAL", "external_url": url, "sha256": sha256(bytes), "size_bytes": bytes.len()})
+}
+
+async fn register(api: &Api, url: &str, bytes: &[u8]) -> String {
+    let made = api.post("/v1/artifacts", &reference(url, bytes)).await.ok(201);
+    assert_eq!((&made["state"], &made["source_type"]), (&json!("VERIFYING"), &json!("EXTERNAL")), "{made}");
+    text(&made, "artifact_id").to_owned()
+}
+
+async fn settled(api: &Api, id: &str) -> Value {
+    api.get_until(&format!("/v1/artifacts/{id}"), |artifact| artifact["state"] != "VERIFYING").await
+}
+
+#[tokio::test]
+async fn an_external_artifact_becomes_available_once_its_bytes_were_read_and_a_decision_names_its_address() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(400_000);
+    let url = host.serve("/files/installer.msi", Page::Bytes(bytes.clone()));
+    let id = register(&api, &url, &bytes).await;
+    let artifact = settled(&api, &id).await;
+    assert_eq!((&artifact["state"], &artifact["verification"]), (&json!("AVAILABLE"), &json!("FETCHED")));
+    let product = api.product("external").await;
+    api.publish(&product, "1.0.0", json!({"artifacts": [msi(&id)]})).await;
+    let decision = api.decide(&product, "0.9.0", json!({})).await;
+    assert_eq!(verdict(&decision), "INSTALL/NEW_RELEASE 1.0.0");
+    let offered = text(&decision["artifact"], "url");
+    assert!(offered == url || offered.ends_with(&format!("/v1/artifacts/{id}/download")), "{offered}");
+    let checks = api.get(&format!("/v1/artifacts/{id}/verification")).await.ok(200);
+    assert_eq!(checks["checks"][0]["means"], "FETCHED", "{checks}");
+    assert!(host.seen().iter().all(|head| head.to_lowercase().contains("accept-encoding: identity")));
+}
+
+#[tokio::test]
+async fn other_bytes_behind_the_address_reject_the_artifact_at_once() {
+    let (host, _server, api) = world().await;
+    let (declared, found) = (installer(50_000), installer(50_000));
+    let longer = installer(50_001);
+    for (path, page) in [("/files/other.msi", found), ("/files/longer.msi", longer), ("/files/short.msi", declared[..9].to_vec())] {
+        let url = host.serve(path, Page::Bytes(page));
+        let id = register(&api, &url, &declared).await;
+        let artifact = settled(&api, &id).await;
+        assert_eq!(artifact["state"], "REJECTED", "{path}: {artifact}");
+        assert!(artifact["reason"].is_string(), "{artifact}");
+        api.download(&id).await.refused(409, "ARTIFACT_NOT_AVAILABLE");
+    }
+}
+
+#[tokio::test]
+async fn a_release_waits_for_its_external_artifact_and_is_then_published_by_itself() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(50_000);
+    let url = host.serve("/files/later.msi", Page::Status(503));
+    let id = register(&api, &url, &bytes).await;
+    let product = api.product("waits").await;
+    let release = api.publish(&product, "1.0.0", json!({"artifacts": [msi(&id)]})).await;
+    assert_eq!(release["status"], "pending_artifacts", "{release}");
+    assert_eq!(verdict(&api.decide(&product, "0.9.0", json!({})).await), "NONE/UP_TO_DATE");
+
+    host.serve("/files/later.msi", Page::Bytes(bytes));
+    assert_eq!(api.post_empty(&format!("/v1/artifacts/{id}/verify")).await.status, 202);
+    let path = format!("/v1/releases/{}", text(&release, "release_id"));
+    api.get_until(&path, |release| release["status"] == "published").await;
+    assert_eq!(verdict(&api.decide(&product, "0.9.0", json!({})).await), "INSTALL/NEW_RELEASE 1.0.0");
+}
+
+#[tokio::test]
+async fn a_release_of_a_rejected_artifact_is_rejected_with_the_reason_and_burns_nothing() {
+    let (host, _server, api) = world().await;
+    let (declared, found) = (installer(50_000), installer(50_000));
+    // The host is slow to come: the artifact is still verifying when the release is made.
+    let url = host.serve("/files/wrong.msi", Page::Status(503));
+    let id = register(&api, &url, &declared).await;
+    let product = api.product("burns-nothing").await;
+    let release = api.publish(&product, "1.0.0", json!({"artifacts": [msi(&id)]})).await;
+    host.serve("/files/wrong.msi", Page::Bytes(found));
+    api.post_empty(&format!("/v1/artifacts/{id}/verify")).await;
+    let path = format!("/v1/releases/{}", text(&release, "release_id"));
+    let rejected = api.get_until(&path, |release| release["status"] != "pending_artifacts").await;
+    assert_eq!(rejected["status"], "rejected", "{rejected}");
+    assert!(!text(&rejected, "rejected_reason").is_empty());
+    let again = api.publish(&product, "1.0.0", json!({})).await;
+    assert_eq!(again["status"], "published", "{again}");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_five_times_and_no_further() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(5_000);
+    let mut to = host.serve("/files/end.msi", Page::Bytes(bytes.clone()));
+    for hop in 0..6 {
+        to = host.serve(&format!("/files/hop-{hop}.msi"), Page::Redirect(to));
+    }
+    let five = register(&api, &host.url("/files/hop-4.msi"), &bytes).await;
+    assert_eq!(settled(&api, &five).await["state"], "AVAILABLE");
+    let six = register(&api, &host.url("/files/hop-5.msi"), &bytes).await;
+    let checked = api
+        .get_until(&format!("/v1/artifacts/{six}/verification"), |seen| seen["checks"] != json!([]))
+        .await;
+    assert_ne!(checked["checks"][0]["result"], "MATCH", "{checked}");
+    assert_ne!(api.get(&format!("/v1/artifacts/{six}")).await.ok(200)["state"], "AVAILABLE");
+}
+
+#[tokio::test]
+async fn outside_the_configured_prefix_a_private_address_is_refused_before_any_packet() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(5_000);
+    for path in ["/other/installer.msi", "/filesystem/installer.msi", "/files/../other/installer.msi", "/files/%2e%2e/other", "/files//x", "/files/a%2fb"] {
+        let refused = api.post("/v1/artifacts", &reference(&host.url(path), &bytes)).await;
+        assert_eq!(refused.status, 422, "{path}: {}", refused.text());
+        refused.refused(422, "");
+    }
+    assert_eq!(host.seen(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn every_public_vector_of_external_addresses_is_judged_as_it_says() {
+    let server = Server::shared();
+    let api = server.admin();
+    let file = std::fs::read_to_string(settings::checkout("tests/vectors/urls.json")).expect("the vectors");
+    let file: Value = serde_json::from_str(&file).expect("JSON");
+    let vectors = file["vectors"].as_array().expect("vectors");
+    let (mut judged, mut wrong) = (0, Vec::new());
+    for vector in vectors.iter().filter(|vector| vector["stage"] == "register") {
+        let url = text(vector, "url");
+        let answer = api.post("/v1/artifacts", &reference(url, &installer(100))).await;
+        let fits = match text(vector, "expect") {
+            "ACCEPT" => {
+                answer.status == 201
+                    && vector["normalized"].as_str().is_none_or(|url| answer.json()["external_url"] == url)
+            }
+            _ => (400..500).contains(&answer.status),
+        };
+        judged += 1;
+        if !fits {
+            wrong.push(format!("{vector}: {} {}", answer.status, answer.text()));
+        }
+    }
+    assert!(judged > 20, "{judged} vectors");
+    assert!(wrong.is_empty(), "{} of {judged}:\n{}", wrong.len(), wrong.join("\n"));
+}

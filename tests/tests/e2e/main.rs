@@ -1,0 +1,27 @@
+//! End-to-end tests: the real `bp serve` over HTTP, held to what the documents promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests panic as tests do"
+)]
+
+mod artifacts;
+mod audit;
+mod decisions;
+mod documented;
+mod external;
+mod idempotency;
+mod installers;
+mod lists;
+mod policies;
+mod publishing;
+mod refusals;
+mod releases;
+mod rollouts;
+mod signatures;
+mod slow;
+mod tokens;
+mod uploads;
+mod vectors;

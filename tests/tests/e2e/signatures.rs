@@ -1,0 +1,50 @@
+//! Decisions verified by JOSE libraries that know nothing of this project.
+
+use std::path::Path;
+use std::process::Command;
+
+use e2e::{Server, settings};
+use serde_json::{Value, json};
+
+/// Decisions of a server, an offer and a refusal, beside its JWKS; answers what the program says of them.
+async fn judged(mut verifier: Command) -> Vec<String> {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("signed").await;
+    api.publish(&product, "1.1.0", json!({})).await;
+    let offer = api.decide(&product, "1.0.0", json!({})).await;
+    let none = api.decide(&product, "1.1.0", json!({})).await;
+    let mut tokens: Vec<String> =
+        [&offer, &none].iter().map(|row| row["signature"].as_str().expect("a signature").to_owned()).collect();
+    let flipped: String = {
+        let (start, last) = tokens[0].split_at(tokens[0].rfind('.').expect("dots") + 1);
+        let first = if last.starts_with('A') { 'B' } else { 'A' };
+        format!("{start}{first}{}", &last[1..])
+    };
+    tokens.push(flipped);
+    let jwks: Value = server.anonymous().get("/.well-known/jwks.json").await.ok(200);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("question.json");
+    std::fs::write(&file, json!({"jwks": jwks, "tokens": tokens}).to_string()).expect("a file");
+    let output = verifier.arg(&file).output().expect("a started verifier");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).expect("text");
+    said.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn decisions_verify_with_pyjwt_against_the_jwks_and_a_changed_signature_does_not() {
+    let mut verifier = Command::new(settings::python("python"));
+    verifier.arg(settings::checkout("tests/python/verify.py"));
+    assert_eq!(judged(verifier).await, ["INSTALL", "NONE", "refused"]);
+}
+
+#[tokio::test]
+async fn decisions_verify_with_jose_against_the_jwks_and_a_changed_signature_does_not() {
+    // Node.js looks for packages beside the script, so the script is copied to where they are installed.
+    let folder = settings::javascript();
+    std::fs::copy(settings::checkout("tests/js/verify.mjs"), folder.join("verify.mjs")).expect("a copied script");
+    let mut verifier = Command::new("node");
+    verifier.arg(Path::new(&folder).join("verify.mjs"));
+    assert_eq!(judged(verifier).await, ["INSTALL", "NONE", "refused"]);
+}

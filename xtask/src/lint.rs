@@ -1,0 +1,80 @@
+//! `cargo xtask lint`: everything that reads the sources without running them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process;
+use crate::tools;
+use crate::workspace::Workspace;
+
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_MACHETE: &str = "0.9.2";
+
+/// Runs every lint, also after one has failed; true when all passed.
+pub(crate) fn run(workspace: &Workspace) -> Result<bool, String> {
+    let deny = cargo_tool(workspace, "cargo-deny", CARGO_DENY)?;
+    let machete = cargo_tool(workspace, "cargo-machete", CARGO_MACHETE)?;
+    let typos = tools::prepare(workspace)?.python_program("typos");
+    let lints: [(&str, Command); 6] = [
+        ("rustfmt", cargo(workspace, &["fmt", "--all", "--check"])),
+        (
+            "clippy",
+            cargo(workspace, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        ),
+        ("rustdoc", {
+            let mut command = cargo(workspace, &["doc", "--workspace", "--no-deps", "--locked"]);
+            command.env("RUSTDOCFLAGS", "-D warnings");
+            command
+        }),
+        ("cargo-deny", {
+            let mut command = workspace.command(deny);
+            command.args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]);
+            command
+        }),
+        ("cargo-machete", {
+            let mut command = workspace.command(machete);
+            command.arg(workspace.path(""));
+            command
+        }),
+        ("typos", workspace.command(typos)),
+    ];
+    let mut failed = Vec::new();
+    for (name, mut command) in lints {
+        println!("lint: {name}");
+        if let Err(message) = process::run(&mut command) {
+            println!("{message}");
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        println!("lint: all passed");
+    } else {
+        println!("lint: failed: {}", failed.join(", "));
+    }
+    Ok(failed.is_empty())
+}
+
+fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = workspace.command("cargo");
+    command.args(arguments);
+    command
+}
+
+/// Installs a cargo tool under `target/tools`, unoptimised, unless that version is there already.
+fn cargo_tool(workspace: &Workspace, name: &str, version: &str) -> Result<PathBuf, String> {
+    let root = workspace.target("tools").join(format!("{name}-{version}"));
+    let program = root.join("bin").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    if !program.is_file() {
+        println!("installing {name} {version}");
+        process::patiently(|| {
+            process::run(
+                cargo(workspace, &["install", "--quiet", "--locked", "--debug", "--no-default-features"])
+                    .args([name, "--version", version, "--root"])
+                    .arg(&root)
+                    .arg("--target-dir")
+                    .arg(workspace.target("tools/build")),
+            )
+        })?;
+    }
+    Ok(program)
+}

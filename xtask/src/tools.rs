@@ -1,0 +1,82 @@
+//! The tools of other languages that the tests and lints use, under `target/tools`, each with a pinned version.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// What was prepared.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    /// A Python virtual environment with what `tests/python/requirements.txt` names.
+    pub(crate) venv: PathBuf,
+    /// A folder with the `node_modules` of `tests/js`, where this machine has Node.js.
+    pub(crate) javascript: Option<PathBuf>,
+}
+
+impl Tools {
+    /// A program of the virtual environment.
+    pub(crate) fn python_program(&self, name: &str) -> PathBuf {
+        let folder = if cfg!(windows) { "Scripts" } else { "bin" };
+        self.venv.join(folder).join(name)
+    }
+}
+
+/// Prepares every tool, or finds it prepared by an earlier run.
+pub(crate) fn prepare(workspace: &Workspace) -> Result<Tools, String> {
+    let tools = Tools { venv: workspace.target("tools/venv"), javascript: javascript(workspace)? };
+    let wanted = read(&workspace.path("tests/python/requirements.txt"))?;
+    let stamp = tools.venv.join("prepared.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(tools);
+    }
+    let python = ["python3", "python"]
+        .into_iter()
+        .find(|name| process::exists(name))
+        .ok_or("the tests need Python 3 with its `venv` module: install `python3` and `python3-venv`")?;
+    println!("preparing {}", tools.venv.display());
+    process::run(workspace.command(python).args(["-m", "venv", "--clear"]).arg(&tools.venv))?;
+    process::patiently(|| {
+        process::run(
+            workspace
+                .command(tools.python_program("python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+                .arg(workspace.path("tests/python/requirements.txt")),
+        )
+    })?;
+    fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    Ok(tools)
+}
+
+fn javascript(workspace: &Workspace) -> Result<Option<PathBuf>, String> {
+    if !process::exists("node") || !process::exists("npm") {
+        return Ok(None);
+    }
+    let folder = workspace.target("tools/js");
+    let stamp = folder.join("prepared.json");
+    let wanted = read(&workspace.path("tests/js/package-lock.json"))?;
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(Some(folder));
+    }
+    println!("preparing {}", folder.display());
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(workspace.path("tests/js").join(name), folder.join(name))
+            .map_err(|error| format!("cannot copy {name}: {error}"))?;
+    }
+    process::patiently(|| {
+        process::run(
+            workspace
+                .command("npm")
+                .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
+                .current_dir(&folder),
+        )
+    })?;
+    fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    Ok(Some(folder))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
