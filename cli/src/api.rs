@@ -7,13 +7,16 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// How often a call is made before its failure is reported.
 const ATTEMPTS: u32 = 4;
 /// How long to wait before the second attempt; twice as long before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest `Retry-After` that is honoured by waiting.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What a missing `Retry-After` means, beside up to ten seconds of chance.
+const UNSAID_PAUSE: Duration = Duration::from_secs(30);
 /// How long the service may say nothing.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -39,6 +42,7 @@ pub(crate) struct Api {
     base_url: Url,
     token: Option<ApiToken>,
     http: reqwest::Client,
+    out: Output,
 }
 
 /// One call.
@@ -65,7 +69,15 @@ impl Call {
     fn new(method: Method, path: &[&str]) -> Self {
         let path = path.iter().map(|segment| (*segment).to_owned()).collect();
         let repeatable = method != Method::POST;
-        Self { method, path, query: Vec::new(), body: None, idempotency_key: None, if_match: None, repeatable }
+        Self {
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            idempotency_key: None,
+            if_match: None,
+            repeatable,
+        }
     }
 
     /// `GET`; the path is given by segments, which may hold anything.
@@ -137,6 +149,15 @@ impl Reply {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether nothing was done, and the same call may do it later.
+    fn is_busy(&self) -> bool {
+        let in_progress = || {
+            let envelope: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+            envelope.get("code").and_then(Value::as_str) == Some("IDEMPOTENCY_IN_PROGRESS")
+        };
+        matches!(self.status, 429 | 503) || (self.status == 409 && in_progress())
+    }
+
     /// How long the service asks to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.header("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs)
@@ -145,7 +166,7 @@ impl Reply {
 
 impl Api {
     /// The service at `base_url`.
-    pub(crate) fn new(base_url: &str, token: Option<ApiToken>) -> Result<Self, Failure> {
+    pub(crate) fn new(base_url: &str, token: Option<ApiToken>, out: Output) -> Result<Self, Failure> {
         let url = Url::parse(base_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let base_url = url.ok_or_else(|| Failure::usage(format!("`{base_url}` is no http or https url")))?;
         let http = client::http_builder()
@@ -153,7 +174,7 @@ impl Api {
             .read_timeout(SILENCE_TIMEOUT)
             .build()
             .map_err(client::ClientError::Tls)?;
-        Ok(Self { base_url, token, http })
+        Ok(Self { base_url, token, http, out })
     }
 
     /// The base URL without a slash at its end.
@@ -195,12 +216,16 @@ impl Api {
         let mut pause = FIRST_PAUSE;
         for _ in 1..ATTEMPTS {
             match self.attempt(&call).await {
-                Ok(reply) if matches!(reply.status, 429 | 503) => {
-                    let asked = reply.retry_after().unwrap_or(pause);
+                Ok(reply) if reply.is_busy() => {
+                    let asked = reply.retry_after().unwrap_or_else(unsaid_pause).max(pause);
                     if asked > LONGEST_PAUSE {
                         return Err(refused(&reply));
                     }
-                    tokio::time::sleep(asked.max(pause)).await;
+                    if asked > UNSAID_PAUSE / 10 {
+                        let seconds = asked.as_secs();
+                        self.out.note(&format!("the service is busy: trying again in {seconds} s"));
+                    }
+                    tokio::time::sleep(asked).await;
                 }
                 Ok(reply) => return judged(reply),
                 Err(error) if error.is_connect() || call.repeatable => tokio::time::sleep(pause).await,
@@ -247,6 +272,12 @@ impl Api {
     }
 }
 
+/// Half a minute and a little chance, so that many who were refused at once do not come back at once.
+fn unsaid_pause() -> Duration {
+    let chance = client::fresh_nonce().map_or(0, |nonce| nonce.bytes().map(u64::from).sum::<u64>() % 10_000);
+    UNSAID_PAUSE + Duration::from_millis(chance)
+}
+
 fn judged(reply: Reply) -> Result<Reply, Failure> {
     if (200..300).contains(&reply.status) { Ok(reply) } else { Err(refused(&reply)) }
 }
@@ -269,7 +300,7 @@ mod tests {
     use super::*;
 
     fn api(base_url: &str) -> Api {
-        Api::new(base_url, Some(ApiToken::new("bp_secret\n"))).unwrap()
+        Api::new(base_url, Some(ApiToken::new("bp_secret\n")), Output::new(true)).unwrap()
     }
 
     #[test]
@@ -292,6 +323,13 @@ mod tests {
         assert!(!api("https://updates.example.com").token_in_the_clear());
         assert!(!api("http://127.0.0.1:8080").token_in_the_clear());
         assert!(!api("http://[::1]:8080").token_in_the_clear());
+    }
+
+    #[test]
+    fn a_missing_retry_after_means_half_a_minute_and_a_little_chance() {
+        let pauses: Vec<Duration> = (0..20).map(|_| unsaid_pause()).collect();
+        assert!(pauses.iter().all(|pause| (30..40).contains(&pause.as_secs())), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| pause != &pauses[0]), "{pauses:?}");
     }
 
     #[test]

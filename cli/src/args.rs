@@ -41,7 +41,7 @@ pub(crate) struct Globals {
         help_heading = "Global options"
     )]
     pub(crate) base_url: String,
-    /// Read the token from this file instead of BP_API_TOKEN.
+    /// Read the token from this file instead of `BP_API_TOKEN`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub(crate) token_file: Option<PathBuf>,
     /// Write JSON to standard output, and errors as JSON to standard error.

@@ -19,7 +19,8 @@ use crate::failure::Failure;
 use crate::table;
 
 /// The members of an artifact that people look for first.
-const FIRST: &[&str] = &["artifact_id", "state", "verification", "reason", "file_name", "size_bytes", "sha256"];
+const FIRST: &[&str] =
+    &["artifact_id", "state", "verification", "reason", "file_name", "size_bytes", "sha256"];
 /// The columns of the list.
 const COLUMNS: &[(&str, &str)] = &[
     ("ARTIFACT", "artifact_id"),
@@ -114,8 +115,12 @@ pub(crate) async fn run(context: &Context, command: ArtifactCommand) -> Result<(
         ArtifactCommand::Quarantine { artifact_id, reason } => {
             change(context, &artifact_id, "quarantine", reason).await
         }
-        ArtifactCommand::Restore { artifact_id, reason } => change(context, &artifact_id, "restore", reason).await,
-        ArtifactCommand::Revoke { artifact_id, reason } => change(context, &artifact_id, "revoke", reason).await,
+        ArtifactCommand::Restore { artifact_id, reason } => {
+            change(context, &artifact_id, "restore", reason).await
+        }
+        ArtifactCommand::Revoke { artifact_id, reason } => {
+            change(context, &artifact_id, "revoke", reason).await
+        }
         ArtifactCommand::Delete { artifact_id } => {
             let call = Call::delete(&["v1", "artifacts", &artifact_id]);
             context.act(call, &format!("{artifact_id} is deleted")).await
@@ -123,7 +128,7 @@ pub(crate) async fn run(context: &Context, command: ArtifactCommand) -> Result<(
         ArtifactCommand::UploadStatus { upload_id } => {
             let call = Call::get(&["v1", "artifacts", "uploads", &upload_id]);
             let upload = context.api.json(call).await?;
-            context.out.show(&upload, |upload| upload_facts(upload))
+            context.out.show(&upload, upload_facts)
         }
         ArtifactCommand::Abort { upload_id } => {
             let call = Call::delete(&["v1", "artifacts", "uploads", &upload_id]);
@@ -140,8 +145,13 @@ async fn change(context: &Context, artifact_id: &str, verb: &str, reason: String
 async fn verification(context: &Context, artifact_id: &str) -> Result<(), Failure> {
     let call = Call::get(&["v1", "artifacts", artifact_id, "verification"]);
     let answer = context.api.json(call).await?;
-    let columns =
-        [("CHECKED", "checked_at"), ("MEANS", "means"), ("RESULT", "result"), ("CODE", "code"), ("MESSAGE", "message")];
+    let columns = [
+        ("CHECKED", "checked_at"),
+        ("MEANS", "means"),
+        ("RESULT", "result"),
+        ("CODE", "code"),
+        ("MESSAGE", "message"),
+    ];
     context.out.show(&answer, |answer| {
         let checks = table::member(answer, "checks").as_array().cloned().unwrap_or_default();
         crate::context::rows_as_table(&checks, &columns)

@@ -75,7 +75,8 @@ impl Context {
         let mut cursor = page.cursor.clone();
         loop {
             let limit = page.limit.map(|limit| limit.to_string());
-            let answer = self.api.json(call.clone().query("limit", limit).query("cursor", cursor.take())).await?;
+            let answer =
+                self.api.json(call.clone().query("limit", limit).query("cursor", cursor.take())).await?;
             let found = answer.get(plural).and_then(Value::as_array).cloned();
             rows.extend(found.ok_or_else(|| Failure::NotUnderstood(format!("it has no `{plural}`")))?);
             cursor = table::member(&answer, "next_cursor").as_str().map(str::to_owned);
@@ -146,7 +147,11 @@ mod tests {
 
     #[test]
     fn rows_show_their_members_under_the_headings() {
-        let rows = [serde_json::json!({"id": "rel_1", "version": "1.0.0"}), serde_json::json!({"id": "rel_2"})];
-        assert_eq!(rows_as_table(&rows, &[("ID", "id"), ("VERSION", "version")]), "ID     VERSION\nrel_1  1.0.0\nrel_2  -");
+        let rows =
+            [serde_json::json!({"id": "rel_1", "version": "1.0.0"}), serde_json::json!({"id": "rel_2"})];
+        assert_eq!(
+            rows_as_table(&rows, &[("ID", "id"), ("VERSION", "version")]),
+            "ID     VERSION\nrel_1  1.0.0\nrel_2  -"
+        );
     }
 }

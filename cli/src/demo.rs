@@ -70,9 +70,10 @@ pub(crate) async fn run(out: Output, args: DemoArgs) -> Result<(), Failure> {
         let data = folder.path().join("data");
         serve::start_throwaway(&data).await.map_err(|error| Failure::Service(error.into()))
     };
-    let running = narrator.step("a throw-away service starts", starting, |running| running.base_url.clone()).await?;
+    let running =
+        narrator.step("a throw-away service starts", starting, |running| running.base_url.clone()).await?;
     let base_url = running.base_url.clone();
-    let api = Api::new(&base_url, Some(ApiToken::new(&running.admin_token)))?;
+    let api = Api::new(&base_url, Some(ApiToken::new(&running.admin_token)), out)?;
     // The client is anybody's: it has no token.
     let stage = Stage { api: &api, client: Client::new(&base_url)?, out, folder: folder.path() };
     let shown = show_all(&stage, &mut narrator, &subjects).await;
@@ -87,7 +88,10 @@ async fn subjects(out: Output, args: DemoArgs) -> Result<Vec<Subject>, Failure> 
     for (path, number) in args.files.into_iter().zip(1..) {
         let kind = args.kind.clone().or_else(|| kinds::kind(&path)).ok_or_else(|| {
             let known = kinds::endings();
-            Failure::usage(format!("what is `{}`? say --as platform/arch/type, or use {known}", path.display()))
+            Failure::usage(format!(
+                "what is `{}`? say --as platform/arch/type, or use {known}",
+                path.display()
+            ))
         })?;
         let file = LocalFile::read(out, path).await?;
         subjects.push(Subject { product: format!("demo-{number}"), file, kind });
@@ -211,9 +215,10 @@ async fn bring_back(
     let size = format!("{} bytes, size and SHA-256 as signed", artifact.size_bytes);
     narrator.step("the artifact is downloaded", downloading, |()| size).await?;
     let comparing = async {
-        match same_bytes(&subject.file.path, &path).map_err(Failure::file(&path))? {
-            true => Ok(()),
-            false => Err(Failure::negative("BYTES_DIFFER", "the downloaded bytes are not the given ones")),
+        if same_bytes(&subject.file.path, &path).map_err(Failure::file(&path))? {
+            Ok(())
+        } else {
+            Err(Failure::negative("BYTES_DIFFER", "the downloaded bytes are not the given ones"))
         }
     };
     narrator.step("the bytes are the given ones", comparing, |()| String::new()).await

@@ -1,5 +1,7 @@
 //! What a command can fail with, how it is told, and the exit code it ends in.
 
+mod next_step;
+
 use std::{error::Error, io, path::Path, path::PathBuf};
 
 use client::ClientError;
@@ -106,36 +108,37 @@ impl Failure {
             return status_exit_code(status);
         }
         match self {
-            Self::Usage(_) | Self::File { .. } | Self::Client(ClientError::BaseUrl { .. } | ClientError::Version(_)) => {
-                EXIT_USAGE
-            },
-            Self::Unreachable { .. } | Self::TookTooLong { .. } | Self::Client(ClientError::Unreachable { .. }) => 3,
+            Self::Usage(_)
+            | Self::File { .. }
+            | Self::Client(ClientError::BaseUrl { .. } | ClientError::Version(_)) => EXIT_USAGE,
+            Self::Unreachable { .. }
+            | Self::TookTooLong { .. }
+            | Self::Client(ClientError::Unreachable { .. }) => 3,
             _ => 1,
         }
     }
 
     /// What to do now, where there is something.
     pub(crate) fn next_step(&self) -> Option<&'static str> {
-        next_step(self.code()).or_else(|| self.status().and_then(status_next_step))
+        next_step::of_code(self.code()).or_else(|| self.status().and_then(next_step::of_status))
     }
 
     /// For people: what happened, under which id, what to do.
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("error: {}", self.with_sources());
-        let code = self.code();
-        if !code.is_empty() {
-            let status = self.status().map(|status| format!("{status} ")).unwrap_or_default();
-            text.push_str(&format!("\n  code: {status}{code}"));
-        }
-        if let Self::Refused { details: Some(details), .. } = self {
-            text.push_str(&format!("\n  details: {details}"));
-        }
-        if let Some(id) = self.request_id() {
-            text.push_str(&format!("\n  request id: {id}"));
-        }
-        if let Some(step) = self.next_step() {
-            text.push_str(&format!("\n  next step: {step}"));
-        }
+        let code = Some(self.code()).filter(|code| !code.is_empty());
+        let status = self.status().map(|status| format!("{status} ")).unwrap_or_default();
+        let details = match self {
+            Self::Refused { details: Some(details), .. } => Some(details.to_string()),
+            _ => None,
+        };
+        let lines = [
+            Some(format!("error: {}", self.with_sources())),
+            code.map(|code| format!("  code: {status}{code}")),
+            details.map(|details| format!("  details: {details}")),
+            self.request_id().map(|id| format!("  request id: {id}")),
+            self.next_step().map(|step| format!("  next step: {step}")),
+        ];
+        let text = lines.into_iter().flatten().collect::<Vec<_>>().join("\n");
         crate::table::printable_lines(&text)
     }
 
@@ -185,13 +188,12 @@ pub(crate) fn with_sources(error: &dyn Error) -> String {
 fn client_code(error: &ClientError) -> &str {
     match error {
         ClientError::Refused { code, .. } => code,
-        ClientError::BaseUrl { .. } => "USAGE",
+        ClientError::BaseUrl { .. } | ClientError::Version(_) => "USAGE",
         ClientError::Unreachable { .. } => "UNREACHABLE",
         ClientError::NotUnderstood { .. } => "NOT_UNDERSTOOD",
         ClientError::SizeMismatch { .. } => "SIZE_MISMATCH",
         ClientError::DigestMismatch { .. } => "CHECKSUM_MISMATCH",
         ClientError::File { .. } => "FILE",
-        ClientError::Version(_) => "USAGE",
         ClientError::Tls(_) | ClientError::Randomness => "SYSTEM",
     }
 }
@@ -202,60 +204,6 @@ fn status_exit_code(status: u16) -> u8 {
         409 | 412 => 5,
         408 | 429 | 502 | 503 | 504 => 3,
         _ => 1,
-    }
-}
-
-/// What to do about a stable code.
-pub(crate) fn next_step(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "UNREACHABLE" => "is the service running, and is --base-url (BP_BASE_URL) right? `bp health` asks it",
-        "TIMEOUT" => "the work goes on without you: look again later, or run the same command again",
-        "USAGE" => "`bp help` and `bp help COMMAND` show what is accepted",
-        "UNAUTHORIZED" => "set BP_API_TOKEN (or --token-file) to a token that is neither expired nor revoked",
-        "FORBIDDEN" => "use a token with the scope that this needs: `bp token create --scope …` with an admin's token",
-        "ACCESS_DENIED" => "use a token with `artifacts:download`, or check the credentials of the repository",
-        "NOT_FOUND" => "check the id; what a token may not see is not found either",
-        "BAD_REQUEST" => "`bp` and the service may be of different versions: `bp --version`, `bp health`",
-        "CHECKSUM_MISMATCH" => "the bytes are not the declared ones: hash the file again and start a new upload",
-        "UPLOAD_FAILED" => "start again: `bp artifact upload FILE` begins a new upload",
-        "UPLOAD_IN_PROGRESS" => "somebody is completing it already: `bp artifact upload-status UPLOAD` shows how far",
-        "OBJECT_NOT_UPLOADED" => "no bytes have arrived: run `bp artifact upload FILE` again, it goes on where it was",
-        "UPLOAD_EXPIRED" | "UPLOAD_ABORTED" => "the upload is over: `bp artifact upload FILE` begins a new one",
-        "ARTIFACT_NOT_ACCESSIBLE" => "check that the url answers and may be read: `bp artifact verification ARTIFACT`",
-        "ARTIFACT_NOT_AVAILABLE" => "`bp artifact show ARTIFACT` tells its state and why",
-        "ARTIFACT_IN_USE" => "revoke the releases that name it first: `bp release revoke RELEASE --reason …`",
-        "ARTIFACT_EXISTS" => "the same bytes are there with other access: use that artifact, its id is in the details",
-        "ARTIFACT_REVOKED" => "these bytes were revoked for good: publish other bytes under a new version",
-        "PRODUCT_EXISTS" => "`bp product show PRODUCT` shows the one that is there",
-        "RELEASE_EXISTS" => "`bp release list PRODUCT` shows the release that has this version in this channel",
-        "VERSION_USED" => "a version means one set of bytes for ever: publish these under a new version",
-        "RELEASE_NOT_PUBLISHED" => "`bp release show RELEASE` tells its status and why",
-        "RELEASE_REVOKED" => "a revoked release stays revoked: publish a new version",
-        "RELEASE_REJECTED" => "see why (`bp artifact verification ARTIFACT`), then create it again: the version is free",
-        "PRECONDITION_FAILED" => "somebody else changed it: read it again, then repeat with the new ETag",
-        "IDEMPOTENCY_KEY_REUSED" => "the key belongs to another request: choose a new --idempotency-key",
-        "IDEMPOTENCY_IN_PROGRESS" => "the same request is being worked on: run the command again in a minute",
-        "INVALID_MEMBER" => "correct the member that the details name",
-        "NOT_SUPPORTED_YET" => "this deployment cannot do that yet: leave the option out",
-        "PAYLOAD_TOO_LARGE" => "shorten what you send: JSON bodies may have 1 MiB",
-        "RATE_LIMITED" | "SERVICE_UNAVAILABLE" => "wait, then try again",
-        "INTERNAL_ERROR" => "tell the operators the request id",
-        _ => return None,
-    })
-}
-
-/// What to do about a status whose code is not known here.
-fn status_next_step(status: u16) -> Option<&'static str> {
-    match status {
-        401 => next_step("UNAUTHORIZED"),
-        403 => next_step("FORBIDDEN"),
-        404 => next_step("NOT_FOUND"),
-        409 => Some("look at the present state, then decide"),
-        412 => next_step("PRECONDITION_FAILED"),
-        422 => Some("correct the member that the message names"),
-        429 | 502..=504 => Some("wait, then try again"),
-        500 => next_step("INTERNAL_ERROR"),
-        _ => None,
     }
 }
 
@@ -304,7 +252,10 @@ mod tests {
 
     #[test]
     fn an_unknown_code_still_gets_the_next_step_of_its_status() {
-        assert_eq!(refused(422, "SOMETHING_NEW").next_step(), Some("correct the member that the message names"));
+        assert_eq!(
+            refused(422, "SOMETHING_NEW").next_step(),
+            Some("correct the member that the message names")
+        );
         assert_eq!(refused(418, "SOMETHING_NEW").next_step(), None);
     }
 

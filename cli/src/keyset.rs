@@ -22,8 +22,14 @@ pub(crate) enum KeysetCommand {
 }
 
 /// The columns of the list of keys.
-const COLUMNS: &[(&str, &str)] =
-    &[("KID", "kid"), ("ALG", "alg"), ("FROM", "nbf"), ("UNTIL", "exp"), ("PRODUCTS", "products"), ("REVOKED", "revoked")];
+const COLUMNS: &[(&str, &str)] = &[
+    ("KID", "kid"),
+    ("ALG", "alg"),
+    ("FROM", "nbf"),
+    ("UNTIL", "exp"),
+    ("PRODUCTS", "products"),
+    ("REVOKED", "revoked"),
+];
 
 /// The columns of a plain JWKS.
 const JWKS_COLUMNS: &[(&str, &str)] = &[("KID", "kid"), ("ALG", "alg")];

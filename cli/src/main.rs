@@ -86,7 +86,7 @@ async fn call(context: &Context, command: Command) -> Result<(), Failure> {
 }
 
 fn context(globals: &Globals, out: Output) -> Result<Context, Failure> {
-    let api = Api::new(&globals.base_url, token(globals)?)?;
+    let api = Api::new(&globals.base_url, token(globals)?, out)?;
     if api.token_in_the_clear() {
         out.note("warning: the token travels over plain http, where anyone on the way can read it");
     }

@@ -71,7 +71,7 @@ pub(crate) struct SetArgs {
         conflicts_with_all = ["channel", "mode", "pinned_range", "blocked_versions", "paused", "min_version", "unset"]
     )]
     file: Option<PathBuf>,
-    /// Change it only while it has this ETag.
+    /// Change it only while it has this etag.
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
 }
@@ -179,6 +179,9 @@ mod tests {
             ("paused".to_owned(), Value::Null),
             ("min_version".to_owned(), Value::from("1.2.0")),
         ]);
-        assert_eq!(Value::Object(merged(&present, changes)), json!({"channel": "beta", "min_version": "1.2.0"}));
+        assert_eq!(
+            Value::Object(merged(&present, changes)),
+            json!({"channel": "beta", "min_version": "1.2.0"})
+        );
     }
 }

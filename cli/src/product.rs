@@ -46,13 +46,17 @@ pub(crate) async fn run(context: &Context, command: ProductCommand) -> Result<()
             put(&mut body, "product_id", Some(product));
             put(&mut body, "name", name);
             put(&mut body, "restricted_channels", Some(restricted_channels).filter(|list| !list.is_empty()));
-            let call = Call::post(&["v1", "products"], Value::Object(body)).idempotency_key(idempotency.key()?);
+            let call =
+                Call::post(&["v1", "products"], Value::Object(body)).idempotency_key(idempotency.key()?);
             context.show(call, FIRST).await
         }
         ProductCommand::List { page } => {
-            let columns = [("PRODUCT", "product_id"), ("NAME", "name"), ("RESTRICTED", "restricted_channels")];
+            let columns =
+                [("PRODUCT", "product_id"), ("NAME", "name"), ("RESTRICTED", "restricted_channels")];
             context.list(Call::get(&["v1", "products"]), &page, "products", &columns).await
         }
-        ProductCommand::Show { product } => context.show(Call::get(&["v1", "products", &product]), FIRST).await,
+        ProductCommand::Show { product } => {
+            context.show(Call::get(&["v1", "products", &product]), FIRST).await
+        }
     }
 }

@@ -112,7 +112,9 @@ pub(crate) async fn run(context: &Context, command: ReleaseCommand) -> Result<()
             let call = call.query("channel", channel).query("status", status);
             context.list(call, &page, "releases", COLUMNS).await
         }
-        ReleaseCommand::Show { release_id } => show(context, Call::get(&["v1", "releases", &release_id])).await,
+        ReleaseCommand::Show { release_id } => {
+            show(context, Call::get(&["v1", "releases", &release_id])).await
+        }
         ReleaseCommand::Latest { product, channel } => {
             let call = Call::get(&["v1", "products", &product, "releases", "latest"]);
             show(context, call.query("channel", channel)).await

@@ -10,7 +10,12 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
     let lines: Vec<&Vec<String>> = std::iter::once(&headings).chain(rows).collect();
     let width = |column: usize| {
-        lines.iter().filter_map(|line| line.get(column)).map(|cell| printable(cell).chars().count()).max().unwrap_or(0)
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| printable(cell).chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
     let line = |cells: &&Vec<String>| {
@@ -27,7 +32,9 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 /// One fact a line, names and values aligned.
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, value): &(&str, String)| format!("{name:<width$}  {}", printable(value)).trim_end().to_owned();
+    let line = |(name, value): &(&str, String)| {
+        format!("{name:<width$}  {}", printable(value)).trim_end().to_owned()
+    };
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -85,7 +92,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_lines_end_without_spaces() {
-        let rows = [vec!["art_1".to_owned(), "AVAILABLE".to_owned()], vec!["art_100".to_owned(), String::new()]];
+        let rows =
+            [vec!["art_1".to_owned(), "AVAILABLE".to_owned()], vec!["art_100".to_owned(), String::new()]];
         assert_eq!(table(&["ARTIFACT", "STATE"], &rows), "ARTIFACT  STATE\nart_1     AVAILABLE\nart_100");
     }
 

@@ -53,7 +53,9 @@ mod tests {
 
     #[test]
     fn a_percentage_is_sent_as_it_was_written() {
-        for (text, sent) in [("0", "0"), ("100", "100"), ("12.5", "12.5"), ("33.33", "33.33"), ("50.00", "50")] {
+        for (text, sent) in
+            [("0", "0"), ("100", "100"), ("12.5", "12.5"), ("33.33", "33.33"), ("50.00", "50")]
+        {
             assert_eq!(percentage(text).unwrap().to_string(), sent);
         }
     }

@@ -52,7 +52,11 @@ impl Client {
     async fn fetch(&self, artifact: &Artifact, aside: &Path) -> Result<(), ClientError> {
         let url = without_query(&artifact.url);
         let request = self.http.get(&artifact.url).header(header::ACCEPT_ENCODING, "identity");
-        let mut response = self.authorized(&artifact.url, request).send().await.map_err(|source| unreachable(&url, source))?;
+        let mut response = self
+            .authorized(&artifact.url, request)
+            .send()
+            .await
+            .map_err(|source| unreachable(&url, source))?;
         if response.status() != StatusCode::OK {
             return Err(refused(&url, response).await);
         }

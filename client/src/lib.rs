@@ -52,7 +52,10 @@ pub struct Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "…");
-        f.debug_struct("Client").field("base_url", &self.base_url).field("token", &token).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("base_url", &self.base_url)
+            .field("token", &token)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +71,8 @@ impl Client {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let bad = || ClientError::BaseUrl { url: base_url.clone() };
         let url = Url::parse(&base_url).map_err(|_| bad())?;
-        let fits = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+        let fits =
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
         if !fits || !url.username().is_empty() || url.password().is_some() {
             return Err(bad());
         }
@@ -96,7 +100,7 @@ impl Client {
     /// plain http. Set `stored` and `max_artifact_bytes` where the updater knows better.
     ///
     /// # Errors
-    /// [`ClientError::Version`] where the installed version is no SemVer version.
+    /// [`ClientError::Version`] where the installed version is no `SemVer` version.
     pub fn expected(
         &self,
         question: &Question,

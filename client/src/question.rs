@@ -31,7 +31,7 @@ pub struct Question {
 pub struct ProductQuestion {
     /// The product's name.
     pub product_id: String,
-    /// The installed version, SemVer 2.
+    /// The installed version, `SemVer` 2.
     pub current_version: String,
     /// The channel; `stable` where none is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,14 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use shared::{
     adapters::objects::{filesystem::FilesystemObjects, memory::MemoryObjects, signed_url::UrlKey},
     contract::objects::{Body, CONTENT, Fixture, Put, Store, body, digest, torn, upload},
     domain::upload::ObjectKey,
     objects_contract,
-    ports::objects::{ObjectError, Objects, ReceiveError, Receiver, UploadGrant},
+    ports::objects::{ObjectError, Objects, ReceiveError, Receiver},
 };
 use tempfile::TempDir;
 
@@ -237,7 +236,7 @@ async fn putting_while_the_folder_is_tidied_away_succeeds() {
     let store = open(&disk.root());
     let doors = store.doors(upload(1), CONTENT).await;
     store.stage(upload(1), CONTENT).await;
-    for _ in 0..40 {
+    for _ in 0..300 {
         let put = Put::locked(&doors, CONTENT.len());
         let (put, promoted) = tokio::join!(store.send(&put, body(CONTENT)), async {
             store.objects.promote(upload(1)).await.unwrap();
@@ -262,49 +261,6 @@ async fn a_file_that_shrinks_while_it_is_read_is_an_error_and_no_short_success()
     assert!(
         outcomes.last().unwrap().as_ref().is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
     );
-}
-
-/// A line of `/proc/self/status`, in KiB.
-fn memory_kib(line: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let value = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
-    value.trim_matches(|letter: char| !letter.is_ascii_digit()).parse().unwrap()
-}
-
-#[tokio::test]
-async fn a_quarter_gibibyte_goes_in_and_out_in_flat_memory() {
-    const PIECE: &[u8] = &[0x5A; 64 * 1024];
-    const PIECES: u64 = 4096;
-    let disk = OnDisk::new();
-    let store = open(&disk.root());
-    let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-    (0..PIECES).for_each(|_| sha2::Digest::update(&mut hash, PIECE));
-    let sha256 = shared::domain::digest::Sha256::from_bytes(sha2::Digest::finalize(hash).into());
-    let size_bytes = PIECES * PIECE.len() as u64;
-    let grant = UploadGrant { size_bytes, sha256, ..shared::contract::objects::grant(upload(1), b"") };
-    let put = Put::locked(
-        &store.objects.presign_upload(&grant).await.unwrap(),
-        usize::try_from(size_bytes).unwrap(),
-    );
-
-    // Forgets the peak of the tests before.
-    fs::write("/proc/self/clear_refs", "5").unwrap();
-    let before = memory_kib("VmHWM:");
-    // Each piece is memory of its own, as it would be from the network.
-    let pieces = stream::iter(0..PIECES).map(|_| Ok(Bytes::from(PIECE.to_vec())));
-    let began = Instant::now();
-    store.send(&put, pieces.boxed()).await.unwrap();
-    let (wrote, began) = (began.elapsed(), Instant::now());
-    let mut chunks = store.chunks(put.key, None).await.unwrap();
-    let mut read = 0;
-    while let Some(chunk) = chunks.next().await {
-        read += chunk.unwrap().len() as u64;
-    }
-    let grown = memory_kib("VmHWM:").saturating_sub(before);
-    println!("256 MiB: in {wrote:?}, out {:?}, memory grew by {grown} KiB", began.elapsed());
-    assert_eq!(read, size_bytes);
-    // Other tests run at the same time and take their few mebibytes.
-    assert!(grown < 64 * 1024, "memory grew by {grown} KiB");
 }
 
 #[test]

@@ -109,7 +109,8 @@ impl Api {
 
     /// Sends text that says of itself that it is JSON.
     pub async fn send_text(&self, method: Method, path: &str, text: &str) -> Answer {
-        let request = self.request(method, path).header(CONTENT_TYPE, "application/json").body(text.to_owned());
+        let request =
+            self.request(method, path).header(CONTENT_TYPE, "application/json").body(text.to_owned());
         self.send(request).await
     }
 
@@ -164,8 +165,18 @@ impl Answer {
         let known = ["code", "message", "details", "request_id"];
         assert!(members.iter().all(|member| known.contains(member)), "{}: {body}", self.asked);
         let found = body["code"].as_str().expect("a code");
-        assert!(!found.is_empty() && found.bytes().all(|letter| letter == b'_' || letter.is_ascii_uppercase() || letter.is_ascii_digit()), "{body}");
-        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{}: {body}", self.asked);
+        assert!(
+            !found.is_empty()
+                && found
+                    .bytes()
+                    .all(|letter| letter == b'_' || letter.is_ascii_uppercase() || letter.is_ascii_digit()),
+            "{body}"
+        );
+        assert!(
+            body["message"].as_str().is_some_and(|message| !message.is_empty()),
+            "{}: {body}",
+            self.asked
+        );
         assert_eq!(body["request_id"].as_str(), Some(self.header("x-request-id")), "{}: {body}", self.asked);
         assert!(code.is_empty() || found == code, "{}: wanted {code}: {body}", self.asked);
         if status == 429 || status == 503 {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,6 +89,8 @@ fn certificates() -> (NamedTempFile, TlsAcceptor) {
     _ = rustls::crypto::ring::default_provider().install_default();
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With one name for both, the leaf would pass for its own issuer.
+    params.distinguished_name.push(DnType::CommonName, "authority of a test");
     let key = KeyPair::generate().expect("a key");
     let root = params.self_signed(&key).expect("a certificate");
     let issuer = Issuer::new(params, key);
@@ -136,4 +138,25 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, state: &Mutex<State>)
         stream.write_all(&body).await?;
     }
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Host, Page};
+
+    #[tokio::test]
+    async fn a_host_is_believed_by_those_alone_who_trust_its_authority() {
+        let host = Host::start().await;
+        let url = host.serve("/files/a", Page::Bytes(b"hello".to_vec()));
+        let curl = async |more: &[&str]| {
+            let mut curl = tokio::process::Command::new("curl");
+            curl.args(["-sS", "--fail", "--noproxy", "*"]).args(more).arg(&url);
+            curl.output().await.expect("curl")
+        };
+        let authority = host.authority.path().display().to_string();
+        let trusting = curl(&["--cacert", &authority]).await;
+        assert_eq!(trusting.stdout, b"hello", "{}", String::from_utf8_lossy(&trusting.stderr));
+        assert!(!curl(&[]).await.status.success());
+        assert_eq!(host.seen().len(), 1);
+    }
 }

@@ -11,7 +11,11 @@ pub fn program() -> PathBuf {
         let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
         folder.join(format!("bp{}", std::env::consts::EXE_SUFFIX))
     });
-    assert!(path.is_file(), "no program at {}: run `cargo build --bins` or `cargo xtask test`", path.display());
+    assert!(
+        path.is_file(),
+        "no program at {}: run `cargo build --bins` or `cargo xtask test`",
+        path.display()
+    );
     path
 }
 
@@ -38,7 +42,8 @@ pub fn installers(kind: &str) -> Vec<Value> {
 
 /// A file of the checkout.
 pub fn checkout(relative: &str) -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("a package in a workspace").to_owned();
+    let root =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("a package in a workspace").to_owned();
     let path = root.join(relative);
     assert!(path.exists(), "the checkout has no {relative}");
     path
@@ -53,7 +58,10 @@ fn prepared(variable: &str, beside: &str) -> PathBuf {
     path
 }
 
-#[expect(clippy::disallowed_methods, reason = "the settings of a test run are no configuration of the service")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the settings of a test run are no configuration of the service"
+)]
 fn read(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::api::{Answer, Api};
 use crate::bytes::{installer, sha256, unique};
@@ -183,6 +183,6 @@ pub async fn until(what: &str, seconds: u64, mut holds: impl AsyncFnMut() -> boo
 }
 
 fn merge(into: &mut Value, more: Value) {
-    let more = if more.is_null() { Map::new() } else { more.as_object().expect("an object").clone() };
+    let Value::Object(more) = more else { panic!("not an object: {more}") };
     into.as_object_mut().expect("an object").extend(more);
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask lint`: everything that reads the sources without running them.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -66,15 +67,19 @@ fn cargo_tool(workspace: &Workspace, name: &str, version: &str) -> Result<PathBu
     let program = root.join("bin").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if !program.is_file() {
         println!("installing {name} {version}");
+        let build = workspace.target("tools/build");
         process::patiently(|| {
             process::run(
                 cargo(workspace, &["install", "--quiet", "--locked", "--debug", "--no-default-features"])
                     .args([name, "--version", version, "--root"])
                     .arg(&root)
                     .arg("--target-dir")
-                    .arg(workspace.target("tools/build")),
+                    .arg(&build)
+                    .env("CARGO_PROFILE_DEV_DEBUG", "0"),
             )
         })?;
+        // Hundreds of megabytes that nobody reads again.
+        fs::remove_dir_all(&build).map_err(|error| format!("cannot remove {}: {error}", build.display()))?;
     }
     Ok(program)
 }

@@ -82,7 +82,7 @@ fn tests(
         Some(folder) => _ = command.env("BP_TEST_JS", folder),
         None => _ = left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm"),
     }
-    left_out.extend(fixtures.missing.into_iter().map(|(kind, install)| (format!("real_{kind}"), install)));
+    left_out.extend(fixtures.missing.into_iter().map(|(kind, install)| (format!("real_{kind}_"), install)));
     if extent == Extent::Fast {
         left_out.insert("slow::".to_owned(), "left out by --fast");
     }

@@ -111,8 +111,11 @@ async fn meaning(response: reqwest::Response) -> Result<Put, Failure> {
             let store_code = code(&said).unwrap_or_default();
             Err(Failure::Refused {
                 status,
-                code: if store_code.contains("Digest") { "CHECKSUM_MISMATCH" } else { "UPLOAD_FAILED" }.to_owned(),
-                message: format!("the store refused the bytes with {status} {store_code}").trim_end().to_owned(),
+                code: if store_code.contains("Digest") { "CHECKSUM_MISMATCH" } else { "UPLOAD_FAILED" }
+                    .to_owned(),
+                message: format!("the store refused the bytes with {status} {store_code}")
+                    .trim_end()
+                    .to_owned(),
                 details: None,
                 request_id: None,
             })
@@ -155,7 +158,8 @@ mod tests {
     #[test]
     fn the_bare_door_is_told_the_declared_content_type() {
         let upload = json!({"upload_url": "http://s/y"});
-        let told = |content_type| Signed::bare(&upload, content_type).unwrap().headers["content-type"].clone();
+        let told =
+            |content_type| Signed::bare(&upload, content_type).unwrap().headers["content-type"].clone();
         assert_eq!(told(None), "application/octet-stream");
         assert_eq!(told(Some("application/x-msi")), "application/x-msi");
     }

@@ -1,5 +1,6 @@
 //! A file on this machine, as an upload declares it.
 
+use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -36,8 +37,9 @@ impl LocalFile {
         let (reading, counting) = (path.clone(), bar.clone());
         let hashed = tokio::task::spawn_blocking(move || hash(&reading, &counting)).await;
         bar.finish_and_clear();
-        let (size_bytes, sha256) =
-            hashed.map_err(|error| Failure::file(&path)(io::Error::other(error)))?.map_err(Failure::file(&path))?;
+        let (size_bytes, sha256) = hashed
+            .map_err(|error| Failure::file(&path)(io::Error::other(error)))?
+            .map_err(Failure::file(&path))?;
         if size_bytes == 0 {
             return Err(Failure::usage(format!("`{}` is empty", path.display())));
         }
@@ -66,7 +68,12 @@ fn hash(path: &Path, bar: &ProgressBar) -> io::Result<(u64, String)> {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The name of the file with every character that the API does not take replaced by `-`.

@@ -50,7 +50,8 @@ pub(crate) struct RegisterArgs {
 
 /// Labels as the API takes them.
 pub(super) fn labels(labels: Vec<(String, String)>) -> Option<Value> {
-    let labels: Map<String, Value> = labels.into_iter().map(|(key, value)| (key, Value::from(value))).collect();
+    let labels: Map<String, Value> =
+        labels.into_iter().map(|(key, value)| (key, Value::from(value))).collect();
     (!labels.is_empty()).then_some(Value::Object(labels))
 }
 

@@ -105,10 +105,10 @@ impl<'a> Uploader<'a> {
     pub(crate) async fn upload(&self, file: &LocalFile, wish: &Wish) -> Result<Value, Failure> {
         let deadline = Deadline::after(self.limit);
         let mut upload = self.begin(&declaration(file, wish)).await?;
-        if state(&upload) == "INITIATED" {
-            if let Some(artifact) = self.send(&mut upload, file, wish, &deadline).await? {
-                return Ok(artifact);
-            }
+        if state(&upload) == "INITIATED"
+            && let Some(artifact) = self.send(&mut upload, file, wish, &deadline).await?
+        {
+            return Ok(artifact);
         }
         self.complete_until_done(&id(&upload)?, file, &deadline).await
     }
@@ -167,14 +167,17 @@ impl<'a> Uploader<'a> {
             }
             *upload = self.look(&id).await?;
         }
-        Err(Failure::negative("UPLOAD_FAILED", format!("the store did not take the bytes in {PUTS} attempts")))
+        Err(Failure::negative(
+            "UPLOAD_FAILED",
+            format!("the store did not take the bytes in {PUTS} attempts"),
+        ))
     }
 
     fn choose(&self, upload: &Value, wish: &Wish) -> Result<Signed, Failure> {
-        if self.door == Door::ChecksumLocked {
-            if let Some(door) = Signed::checksum_locked(upload)? {
-                return Ok(door);
-            }
+        if self.door == Door::ChecksumLocked
+            && let Some(door) = Signed::checksum_locked(upload)?
+        {
+            return Ok(door);
         }
         Signed::bare(upload, wish.content_type.as_deref())
     }
@@ -185,7 +188,12 @@ impl<'a> Uploader<'a> {
     }
 
     /// Completes, and waits where the service has to read the bytes first.
-    async fn complete_until_done(&self, id: &str, file: &LocalFile, deadline: &Deadline) -> Result<Value, Failure> {
+    async fn complete_until_done(
+        &self,
+        id: &str,
+        file: &LocalFile,
+        deadline: &Deadline,
+    ) -> Result<Value, Failure> {
         let bar = progress::waiting(self.out, "checking");
         let what = format!("the bytes of `{id}` are still being checked");
         loop {

@@ -84,8 +84,13 @@ fn update(decision: &Value) -> String {
     let mut facts = decision.clone();
     let artifacts = facts.as_object_mut().and_then(|members| members.remove("artifacts")).unwrap_or_default();
     let artifacts = artifacts.as_array().cloned().unwrap_or_default();
-    let columns =
-        [("ARTIFACT", "artifact_id"), ("TYPE", "installer_type"), ("SIZE", "size_bytes"), ("SHA256", "sha256"), ("URL", "url")];
+    let columns = [
+        ("ARTIFACT", "artifact_id"),
+        ("TYPE", "installer_type"),
+        ("SIZE", "size_bytes"),
+        ("SHA256", "sha256"),
+        ("URL", "url"),
+    ];
     let first = ["product_id", "current_version", "available_version", "reason"];
     format!("{}\n\n{}", table::object(&facts, &first), rows_as_table(&artifacts, &columns))
 }

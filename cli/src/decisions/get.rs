@@ -60,7 +60,9 @@ pub(super) async fn run(context: &Context, args: GetArgs) -> Result<(), Failure>
     }
     let verified = super::verified(token, &super::keyset(&bytes)?, &expected)?;
     if args.keyset.is_none() {
-        context.out.note("the keyset came from the service itself: it proves what the transport proves (--keyset FILE)");
+        context.out.note(
+            "the keyset came from the service itself: it proves what the transport proves (--keyset FILE)",
+        );
     }
     if args.raw {
         return context.out.line(token);
@@ -81,7 +83,9 @@ pub(crate) fn payload(verified: &Verified) -> Result<Value, Failure> {
 
 fn show_unverified(context: &Context, token: &str) -> Result<(), Failure> {
     let answer = json!({ "verified": false, "signature": token });
-    context.out.show(&answer, |_| table::facts(&[("token", abbreviated(token)), ("verified", "no".to_owned())]))
+    context
+        .out
+        .show(&answer, |_| table::facts(&[("token", abbreviated(token)), ("verified", "no".to_owned())]))
 }
 
 /// The facts of a decision for people.

@@ -63,7 +63,10 @@ fn token_from_input() -> Result<String, Failure> {
 /// The expectation as it was written; a member that is not understood may be the one that matters.
 fn expected(mut written: Map<String, Value>, now: i64) -> Result<Expected, Failure> {
     if let Some(name) = written.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-        return Err(Failure::usage(format!("`{name}` is no member of an expectation: {}", MEMBERS.join(", "))));
+        return Err(Failure::usage(format!(
+            "`{name}` is no member of an expectation: {}",
+            MEMBERS.join(", ")
+        )));
     }
     written.retain(|_, value| !value.is_null());
     written.entry("now").or_insert_with(|| Value::from(now));
@@ -76,7 +79,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn written(value: Value) -> Map<String, Value> {
+    fn written(value: &Value) -> Map<String, Value> {
         let base = json!({"issuer": "https://u", "product_id": "p", "channel": "stable", "platform": "linux",
             "arch": "x86_64", "installed_version": "1.0.0", "max_artifact_bytes": 10, "nonce": null});
         let mut members = base.as_object().unwrap().clone();
@@ -86,13 +89,13 @@ mod tests {
 
     #[test]
     fn an_expectation_without_a_time_means_now() {
-        assert_eq!(expected(written(json!({})), 7).unwrap().now, 7);
-        assert_eq!(expected(written(json!({"now": 5})), 7).unwrap().now, 5);
+        assert_eq!(expected(written(&json!({})), 7).unwrap().now, 7);
+        assert_eq!(expected(written(&json!({"now": 5})), 7).unwrap().now, 5);
     }
 
     #[test]
     fn a_member_that_is_not_understood_is_wrong_usage() {
-        let failure = expected(written(json!({"isuer": "x"})), 7).unwrap_err();
+        let failure = expected(written(&json!({"isuer": "x"})), 7).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         assert!(failure.to_string().starts_with("`isuer` is no member"), "{failure}");
     }

@@ -53,7 +53,9 @@ const ARCH_WORDS: [(&str, &str); 7] = [
 pub(crate) fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let (_, platform, installer_type) = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending))?;
-    let told = |words: &[(&str, &'static str)]| words.iter().find(|(word, _)| name.contains(word)).map(|(_, told)| *told);
+    let told = |words: &[(&str, &'static str)]| {
+        words.iter().find(|(word, _)| name.contains(word)).map(|(_, told)| *told)
+    };
     let platform = platform.or_else(|| told(&PLATFORM_WORDS)).unwrap_or("linux");
     let arch = told(&ARCH_WORDS).unwrap_or("x86_64");
     Some(Kind {
@@ -72,7 +74,9 @@ pub(crate) fn endings() -> String {
 pub(crate) fn written(text: &str) -> Result<Kind, String> {
     match text.split('/').collect::<Vec<_>>().as_slice() {
         [platform, arch, installer_type]
-            if PLATFORMS.contains(platform) && ARCHES.contains(arch) && INSTALLER_TYPES.contains(installer_type) =>
+            if PLATFORMS.contains(platform)
+                && ARCHES.contains(arch)
+                && INSTALLER_TYPES.contains(installer_type) =>
         {
             Ok(Kind {
                 platform: (*platform).to_owned(),
@@ -89,8 +93,9 @@ mod tests {
     use super::*;
 
     fn told(name: &str) -> String {
-        kind(Path::new(name))
-            .map_or_else(String::new, |kind| format!("{}/{}/{}", kind.platform, kind.arch, kind.installer_type))
+        kind(Path::new(name)).map_or_else(String::new, |kind| {
+            format!("{}/{}/{}", kind.platform, kind.arch, kind.installer_type)
+        })
     }
 
     #[test]

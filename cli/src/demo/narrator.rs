@@ -39,7 +39,8 @@ impl Narrator {
         };
         let text = format!("{what}{}{said}", if said.is_empty() { "" } else { ": " });
         self.line(&format!("  {mark} {text:<WIDTH$} {duration_ms:>6} ms"))?;
-        self.steps.push(json!({ "step": what, "ok": result.is_ok(), "said": said, "duration_ms": duration_ms }));
+        self.steps
+            .push(json!({ "step": what, "ok": result.is_ok(), "said": said, "duration_ms": duration_ms }));
         result
     }
 

@@ -24,15 +24,19 @@ pub(crate) struct CreateArgs {
     /// The product.
     #[arg(long)]
     product: String,
-    /// The version, SemVer 2.
+    /// The version, such as 1.4.0 or 2.0.0-beta.1.
     #[arg(long)]
     version: String,
     /// The channel.
     #[arg(long)]
     channel: String,
-    /// An artifact and where it runs: art_…:platform/arch/type[:min_os=10.0][:admin]; may be repeated, in order of
-    /// preference.
-    #[arg(long = "artifact", required = true, value_name = "SPEC", value_parser = artifact_spec)]
+    /// An artifact and where it runs, in order of preference; may be repeated.
+    #[arg(
+        long = "artifact",
+        required = true,
+        value_name = "ID:PLATFORM/ARCH/TYPE[:min_os=VERSION][:admin]",
+        value_parser = artifact_spec
+    )]
     artifacts: Vec<ArtifactSpec>,
     /// The release notes.
     #[arg(long, value_name = "TEXT")]

@@ -45,7 +45,9 @@ pub(crate) fn artifact_spec(text: &str) -> Result<ArtifactSpec, String> {
     }
     for option in parts {
         match option.split_once('=') {
-            Some(("min_os", version)) if !version.is_empty() => spec.min_os_version = Some(version.to_owned()),
+            Some(("min_os", version)) if !version.is_empty() => {
+                spec.min_os_version = Some(version.to_owned());
+            }
             None if option == "admin" => spec.requires_admin = true,
             _ => return Err(format!("`{option}` is no option of an artifact: min_os=VERSION, admin")),
         }
@@ -56,8 +58,14 @@ pub(crate) fn artifact_spec(text: &str) -> Result<ArtifactSpec, String> {
 /// The parser of `--require`.
 pub(crate) fn platform_arch(text: &str) -> Result<String, String> {
     match text.split_once('/') {
-        Some((platform, arch)) if PLATFORMS.contains(&platform) && ARCHES.contains(&arch) => Ok(text.to_owned()),
-        _ => Err(format!("expected platform/arch: one of {} / one of {}", PLATFORMS.join(", "), ARCHES.join(", "))),
+        Some((platform, arch)) if PLATFORMS.contains(&platform) && ARCHES.contains(&arch) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "expected platform/arch: one of {} / one of {}",
+            PLATFORMS.join(", "),
+            ARCHES.join(", ")
+        )),
     }
 }
 

@@ -1,1 +1,145 @@
-//! TBD
+//! Decisions: `POST /v1/decision`, its explanation, what IT tools read, and the keyset that proves them.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{FromRef, Path, RawQuery, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::json;
+use shared::{
+    app::{context::Context, decisions::Decider, keyset},
+    domain::{
+        decide::Question,
+        names::{ProductId, TenantId},
+        token::Scope,
+    },
+    http::{
+        auth::{Anyone, Authenticated},
+        body::JsonBytes,
+        error::ApiError,
+        query::Parameters,
+        text,
+    },
+};
+
+mod request;
+mod view;
+
+/// What this function needs.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// What every use case is given.
+    pub context: Context,
+    /// Who answers.
+    pub decider: Arc<Decider>,
+}
+
+impl FromRef<Ports> for Context {
+    fn from_ref(ports: &Ports) -> Self {
+        ports.context.clone()
+    }
+}
+
+/// The routes of this function.
+pub fn router(ports: Ports) -> Router {
+    Router::new()
+        .route("/v1/decision", post(decide))
+        .route("/v1/decision/explain", post(explain))
+        .route("/v1/tenants/{tenant}/update-decisions", get(update_decisions))
+        .route("/v1/keyset", get(current_keyset))
+        .route("/v1/keyset/{version}", get(keyset_version))
+        .route("/.well-known/jwks.json", get(jwks))
+        .with_state(ports)
+}
+
+async fn decide(
+    State(ports): State<Ports>,
+    Anyone(caller): Anyone,
+    JsonBytes(bytes): JsonBytes,
+) -> Result<Response, ApiError> {
+    let asked = request::read(&bytes)?;
+    let restricted = caller.is_some_and(|caller| caller.has(Scope::DecisionsRestricted));
+    // Written by hand: each row is its signed payload as it is, with the token added.
+    let mut text = String::from("{\"decisions\":[");
+    for (index, question) in asked.questions.iter().enumerate() {
+        let signed = ports.decider.answer(question, asked.nonce.as_deref(), restricted).await?;
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(signed.payload_json.strip_suffix('}').unwrap_or(&signed.payload_json));
+        text.push_str(",\"signature\":\"");
+        text.push_str(&signed.token);
+        text.push_str("\"}");
+    }
+    text.push_str("]}");
+    Ok(json_text(Bytes::from(text), "no-store"))
+}
+
+fn json_text(text: Bytes, cache: &'static str) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, HeaderValue::from_static(cache))], text).into_response()
+}
+
+async fn explain(
+    State(ports): State<Ports>,
+    Authenticated(caller): Authenticated,
+    JsonBytes(bytes): JsonBytes,
+) -> Result<Response, ApiError> {
+    caller.need(Scope::AdminRead)?;
+    let asked = request::read(&bytes)?;
+    let mut decisions = Vec::with_capacity(asked.questions.len());
+    for question in &asked.questions {
+        caller.need_product(&question.product_id)?;
+        let decider = &ports.decider;
+        decisions.push(decider.explain(question, |found| view::explanation(decider, question, found)).await?);
+    }
+    Ok(Json(json!({ "decisions": decisions })).into_response())
+}
+
+async fn update_decisions(
+    State(ports): State<Ports>,
+    Authenticated(caller): Authenticated,
+    Path(tenant): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, ApiError> {
+    let tenant: TenantId = text::read_path(&tenant)?;
+    caller.need_for_tenant(Scope::AdminRead, &tenant)?;
+    let parameters = Parameters::read(raw.as_deref(), &["product_id", "platform", "arch", "current_version"])?;
+    let product: ProductId = parameters.need("product_id")?;
+    let question = Question {
+        product_id: product,
+        current_version: parameters.need("current_version")?,
+        channel: None,
+        tenant_id: Some(tenant),
+        platform: parameters.need("platform")?,
+        arch: parameters.need("arch")?,
+        os_version: None,
+        installer_types: Vec::new(),
+        client_id: None,
+    };
+    caller.need_product(&question.product_id)?;
+    let decider = &ports.decider;
+    let row = decider.available(&question, |answer| view::available(decider, &question, answer)).await?;
+    Ok(Json(json!({ "decisions": [row] })).into_response())
+}
+
+const CACHE: [(header::HeaderName, HeaderValue); 1] =
+    [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))];
+
+async fn current_keyset(State(ports): State<Ports>) -> Response {
+    (CACHE, Json(ports.decider.keyset().as_ref().clone())).into_response()
+}
+
+async fn keyset_version(State(ports): State<Ports>, Path(version): Path<String>) -> Result<Response, ApiError> {
+    let version: u64 = text::read_path(&version)?;
+    Ok((CACHE, Json(keyset::version(&ports.context, version).await?)).into_response())
+}
+
+async fn jwks(State(ports): State<Ports>) -> Response {
+    (CACHE, Json(ports.decider.keyset().jwks(ports.context.clock.now()))).into_response()
+}

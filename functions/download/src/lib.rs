@@ -1,1 +1,162 @@
-//! TBD
+//! `GET`, `HEAD /v1/artifacts/{id}/download`: sends clients to the bytes, or streams them where the store has no URLs.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRef, Path, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use shared::{
+    app::{access, context::Context, error::AppError, keys, store::Stored},
+    domain::{
+        artifact::{Access, Artifact, ArtifactState, Location},
+        ids::ArtifactId,
+        token::Scope,
+    },
+    http::{auth::Anyone, error::ApiError, text},
+    ports::objects::{Download, DownloadRequest, Objects},
+};
+
+mod range;
+
+use range::Wanted;
+
+/// What this function needs.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// What every use case is given.
+    pub context: Context,
+    /// Who has the bytes.
+    pub objects: Arc<dyn Objects>,
+}
+
+impl FromRef<Ports> for Context {
+    fn from_ref(ports: &Ports) -> Self {
+        ports.context.clone()
+    }
+}
+
+/// The route of this function.
+pub fn router(ports: Ports) -> Router {
+    Router::new().route("/v1/artifacts/{artifact_id}/download", get(handle)).with_state(ports)
+}
+
+async fn handle(
+    State(ports): State<Ports>,
+    Anyone(caller): Anyone,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id: ArtifactId = text::read_path(&id)?;
+    let context = &ports.context;
+    let found: Option<Stored<Artifact>> = context.store.get(keys::artifact(id)).await?;
+    let artifact = found.ok_or(AppError::NotFound)?.value;
+    if artifact.access == Access::Token {
+        let missing = AppError::Unauthorized("this artifact needs a token with the scope `artifacts:download`");
+        let caller = caller.ok_or(missing)?;
+        caller.need(Scope::ArtifactsDownload)?;
+        if !access::sees_artifact(context, &caller, &artifact).await? {
+            return Err(ApiError::not_found());
+        }
+    }
+    if artifact.state != ArtifactState::Available {
+        let hint = "it cannot be downloaded in this state";
+        return Err(AppError::ArtifactNotAvailable { id, state: artifact.state.as_str(), hint }.into());
+    }
+    match &artifact.location {
+        Location::External { url, .. } => redirect(url),
+        Location::Managed { .. } => managed(&ports, &artifact, &headers, method == Method::HEAD).await,
+    }
+}
+
+fn redirect(url: &str) -> Result<Response, ApiError> {
+    let location = HeaderValue::from_str(url).map_err(|_| AppError::Internal("a stored URL is no header value"))?;
+    let no_store = HeaderValue::from_static("no-store");
+    Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)]).into_response())
+}
+
+async fn managed(
+    ports: &Ports,
+    artifact: &Artifact,
+    headers: &HeaderMap,
+    head: bool,
+) -> Result<Response, ApiError> {
+    let Location::Managed { key, version, .. } = &artifact.location else {
+        return Err(AppError::Internal("an external artifact has no bytes here").into());
+    };
+    if let Some(cdn) = ports.context.settings.cdn_url.as_ref().filter(|_| artifact.access == Access::Public) {
+        return redirect(&format!("{cdn}/{key}"));
+    }
+    let etag = format!("\"{}\"", artifact.sha256);
+    if range::not_modified(headers, &etag) {
+        let no_store = HeaderValue::from_static("no-store");
+        let tag = tag(&etag)?;
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag), (header::CACHE_CONTROL, no_store)]).into_response());
+    }
+    let wanted = range::wanted(headers, artifact.size_bytes, &etag);
+    if wanted == Wanted::Nothing {
+        return Err(unsatisfiable(artifact));
+    }
+    let request = DownloadRequest {
+        key: *key,
+        version: version.clone(),
+        file_name: artifact.file_name.clone(),
+        content_type: artifact.content_type.clone(),
+        now: ports.context.clock.now_ms(),
+        range: wanted.bounds(),
+    };
+    match ports.objects.download(&request).await.map_err(AppError::Objects)? {
+        Download::Redirect(url) => redirect(&url),
+        Download::Stream(stream) => {
+            let body = if head { Body::empty() } else { Body::from_stream(stream) };
+            stream_response(artifact, wanted, &etag, body)
+        }
+    }
+}
+
+fn unsatisfiable(artifact: &Artifact) -> ApiError {
+    let message = format!("the artifact has {} bytes, and the range is beyond them", artifact.size_bytes);
+    ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", message)
+}
+
+fn tag(etag: &str) -> Result<HeaderValue, ApiError> {
+    HeaderValue::from_str(etag).map_err(|_| AppError::Internal("an entity tag is no header value").into())
+}
+
+fn stream_response(
+    artifact: &Artifact,
+    wanted: Wanted,
+    etag: &str,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let size = artifact.size_bytes;
+    let media = artifact.content_type.as_deref().and_then(|media| HeaderValue::from_str(media).ok());
+    let octets = HeaderValue::from_static("application/octet-stream");
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media.unwrap_or(octets));
+    headers.insert(header::ETAG, tag(etag)?);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let disposition = artifact.file_name.as_ref().map_or_else(
+        || "attachment".to_owned(),
+        |name| format!("attachment; filename=\"{name}\""),
+    );
+    if let Ok(value) = HeaderValue::from_str(&disposition) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(wanted.length(size)));
+    if let Some((first, last)) = wanted.bounds() {
+        if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{size}")) {
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}

@@ -14,6 +14,9 @@ use crate::{
     ports::items::{Expect, Query},
 };
 
+/// The actor of what the service did by itself.
+pub const SYSTEM: &str = "system";
+
 /// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -80,8 +83,8 @@ pub fn record(
 pub struct Filter {
     /// Of this type.
     pub kind: Option<String>,
-    /// By this token.
-    pub actor: Option<TokenId>,
+    /// By this token's id, or `system`.
+    pub actor: Option<String>,
     /// At this time (Unix milliseconds) or later.
     pub since: Option<i64>,
     /// Beyond this entry.
@@ -127,5 +130,8 @@ pub async fn list(context: &Context, filter: &Filter) -> Result<(Vec<Event>, Opt
 
 fn matches(filter: &Filter, event: &Event) -> bool {
     filter.kind.as_ref().is_none_or(|kind| *kind == event.kind)
-        && filter.actor.is_none_or(|actor| Some(actor) == event.actor)
+        && filter.actor.as_ref().is_none_or(|wanted| match event.actor {
+            Some(actor) => *wanted == actor.to_string(),
+            None => wanted == SYSTEM,
+        })
 }

@@ -191,6 +191,16 @@ impl Decider {
         Ok(show(&decide::decide(&world(&facts, question, false), question, self.context.clock.now())))
     }
 
+    /// A release as a decision names it.
+    pub fn release_ref(&self, offer: &Offer<'_>) -> ReleaseRef {
+        release_ref(&self.context, offer)
+    }
+
+    /// An artifact as a decision names it.
+    pub fn artifact_ref(&self, artifact: &CatalogueArtifact) -> ArtifactRef {
+        artifact_ref(&self.context, artifact)
+    }
+
     /// Where clients download an artifact.
     pub fn artifact_url(&self, artifact: &CatalogueArtifact) -> String {
         artifact_url(&self.context, artifact)

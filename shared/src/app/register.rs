@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        artifact::{Access, Artifact, ArtifactState, Attempts, Location, Verification},
+        artifact::{Access, Artifact, ArtifactState, Attempts, Location, Verification, Warning, WarningCode},
         digest::Sha256,
         external_url::{ExternalUrl, admit, expiry},
         ids::ArtifactId,
@@ -106,7 +106,10 @@ fn make(
 ) -> Result<Artifact, AppError> {
     let now = context.clock.now_ms();
     let expires_at = expiry(url);
-    let warning = "the URL carries an expiry: decisions stop naming this artifact then";
+    let warning = |_| Warning {
+        code: WarningCode::UrlExpires,
+        message: "the URL carries an expiry: decisions stop naming this artifact then".into(),
+    };
     Ok(Artifact {
         artifact_id: context.ids.artifact()?,
         state: if declared { ArtifactState::Available } else { ArtifactState::Verifying },
@@ -123,7 +126,7 @@ fn make(
         created_at: now,
         verified_at: None,
         reason: None,
-        warnings: expires_at.map(|_| warning.to_owned()).into_iter().collect(),
+        warnings: expires_at.map(warning).into_iter().collect(),
         attempts: Attempts { made: 0, since: now, next_at: now },
     })
 }

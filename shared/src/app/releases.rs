@@ -72,7 +72,6 @@ pub async fn create(
     new: &NewRelease,
     claim: Option<&Claim>,
 ) -> Result<Release, AppError> {
-    check_shape(new)?;
     let id = context.ids.release()?;
     retrying(|| create_once(context, caller, new, id, claim)).await
 }
@@ -112,9 +111,10 @@ async fn create_once(
 ) -> Result<Release, AppError> {
     let product: Option<Stored<serde_json::Value>> = context.store.get(keys::product(&new.product_id)).await?;
     if product.is_none() || !caller.sees_product(&new.product_id) {
-        return Err(AppError::invalid("product_id", "there is no such product that this token can see"));
+        return Err(AppError::NotFound);
     }
     let artifacts = gather(context, caller, new).await?;
+    check_shape(new)?;
     let mut batch = Batch::default();
     reserve_version(context, &mut batch, new, id, &artifacts).await?;
     let mut release = make(context, caller, new, id);
@@ -180,12 +180,7 @@ async fn gather(context: &Context, caller: &Caller, new: &NewRelease) -> Result<
             continue;
         }
         let member = format!("artifacts[{index}].artifact_id");
-        let found = match access::artifact(context, caller, part.artifact_id).await {
-            Err(AppError::NotFound) => {
-                return Err(AppError::invalid(member, "there is no such artifact that this token can see"));
-            }
-            other => other?,
-        };
+        let found = access::artifact(context, caller, part.artifact_id).await?;
         let state = found.value.state;
         if !matches!(state, ArtifactState::Available | ArtifactState::Verifying) {
             let hint = "a release takes artifacts that are AVAILABLE or VERIFYING";

@@ -91,10 +91,24 @@ pub struct Artifact {
     pub reason: Option<String>,
     /// What the registrant should know.
     #[serde(default)]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// Tries so far to verify external bytes, and when the next is due (Unix milliseconds).
     #[serde(default)]
     pub attempts: Attempts,
+}
+
+word_type!(
+    /// What a registrant is warned of.
+    WarningCode { UrlExpires = "URL_EXPIRES" }
+);
+
+/// Something that the registrant should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The stable code.
+    pub code: WarningCode,
+    /// The sentence for people.
+    pub message: String,
 }
 
 /// The tries to verify external bytes.

@@ -246,7 +246,6 @@ impl Stem {
             Some(minor) => [self.major, next(minor), 0],
         };
         match operator {
-            Operator::Exact | Operator::Tilde => (Cut::before_final(start), Cut::below_all(end)),
             Operator::Greater => (Cut::before_final(end), Cut::TOP),
             Operator::GreaterEq => (Cut::before_final(start), Cut::TOP),
             Operator::Less => (Cut::BOTTOM, Cut::below_all(start)),
@@ -254,7 +253,9 @@ impl Stem {
             Operator::Caret if self.major > 0 => {
                 (Cut::before_final(start), Cut::below_all([next(self.major), 0, 0]))
             }
-            Operator::Caret => (Cut::before_final(start), Cut::below_all(end)),
+            Operator::Exact | Operator::Tilde | Operator::Caret => {
+                (Cut::before_final(start), Cut::below_all(end))
+            }
         }
     }
 }

@@ -13,10 +13,10 @@ use shared::domain::{
 };
 
 /// An answer without what it borrows: action, reason, channel, and what is offered or withheld.
-pub type Outline = (Action, Reason, Channel, Option<(ReleaseId, ArtifactId, bool)>, bool);
+pub(crate) type Outline = (Action, Reason, Channel, Option<(ReleaseId, ArtifactId, bool)>, bool);
 
 /// The outline of an answer.
-pub fn outline(answer: &Answer<'_>) -> Outline {
+pub(crate) fn outline(answer: &Answer<'_>) -> Outline {
     assert_eq!(answer.offer.is_some(), answer.action != Action::None);
     assert!(answer.offer.is_none() || answer.withheld.is_none());
     let told = answer.offer.or(answer.withheld);
@@ -127,7 +127,7 @@ impl<'a> Rules<'a> {
 }
 
 /// Answers a question from the unsorted releases of the product; `None` is an unknown product.
-pub fn answer(
+pub(crate) fn answer(
     releases: Option<&[CatalogueRelease]>,
     world: &World<'_>,
     question: &Question,

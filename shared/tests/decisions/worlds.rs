@@ -2,7 +2,12 @@
 
 use std::collections::HashSet;
 
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::{Index, select},
+};
 use shared::domain::{
     artifact::Access,
     catalogue::{Catalogue, CatalogueArtifact, CatalogueRelease, CatalogueStatus},
@@ -18,18 +23,18 @@ use shared::domain::{
 
 /// Everything that an answer depends on.
 #[derive(Debug, Clone)]
-pub struct Setting {
-    pub releases: Vec<CatalogueRelease>,
-    pub policies: [Option<Policy>; 4],
-    pub unavailable: HashSet<ArtifactId>,
-    pub hidden: Vec<Channel>,
-    pub question: Question,
-    pub now: i64,
+pub(crate) struct Setting {
+    pub(crate) releases: Vec<CatalogueRelease>,
+    pub(crate) policies: [Option<Policy>; 4],
+    pub(crate) unavailable: HashSet<ArtifactId>,
+    pub(crate) hidden: Vec<Channel>,
+    pub(crate) question: Question,
+    pub(crate) now: i64,
 }
 
 impl Setting {
     /// The world of this setting, over a catalogue that was made of its releases.
-    pub fn world<'a>(&'a self, catalogue: &'a Catalogue) -> World<'a> {
+    pub(crate) fn world<'a>(&'a self, catalogue: &'a Catalogue) -> World<'a> {
         let [tenant_product, product, tenant, global] = self.policies.each_ref().map(Option::as_ref);
         World {
             catalogue: Some(catalogue),
@@ -51,17 +56,15 @@ fn channel() -> impl Strategy<Value = Channel> {
 }
 
 fn artifact() -> impl Strategy<Value = CatalogueArtifact> {
-    let target = select(vec![
-        (Platform::Windows, Arch::X86_64),
-        (Platform::Windows, Arch::X86_64),
-        (Platform::Windows, Arch::X86_64),
-        (Platform::Windows, Arch::Arm64),
-        (Platform::Linux, Arch::X86_64),
-    ]);
+    let target = prop_oneof![
+        8 => Just((Platform::Windows, Arch::X86_64)),
+        1 => Just((Platform::Windows, Arch::Arm64)),
+        1 => Just((Platform::Linux, Arch::X86_64)),
+    ];
     let kind = select(vec![InstallerType::Msi, InstallerType::Msi, InstallerType::Zip]);
-    let os = prop_oneof![4 => Just(None), 1 => select(vec!["10.0", "11"]).prop_map(|text| Some(text.parse().unwrap()))];
-    let end = prop_oneof![9 => Just(None), 1 => (4..7_i64).prop_map(Some)];
-    (0..20_u128, target, kind, os, end).prop_map(
+    let os = prop_oneof![9 => Just(None), 1 => select(vec!["10.0", "11"]).prop_map(|text| Some(text.parse().unwrap()))];
+    let end = prop_oneof![29 => Just(None), 1 => (4..7_i64).prop_map(Some)];
+    (0..60_u128, target, kind, os, end).prop_map(
         |(id, (platform, arch), installer_type, min_os_version, url_expires_at)| CatalogueArtifact {
             artifact_id: ArtifactId::from_parts(0, id),
             platform,
@@ -151,10 +154,10 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn question() -> impl Strategy<Value = Question> {
-    let types = vec(select(vec![InstallerType::Msi, InstallerType::Zip, InstallerType::Exe]), 0..3);
+    let types = vec(select(vec![InstallerType::Msi, InstallerType::Zip]), 0..3);
     let os = option::of(select(vec!["10.0", "11", "12.1", "eleven"]));
     let client = option::of(select(vec!["", "a", "b", "c"]));
-    (version(), option::of(channel()), os, types, client, 0..10_u8).prop_map(
+    (version(), option::of(channel()), os, types, client, 0..20_u8).prop_map(
         |(current_version, channel, os_version, installer_types, client_id, machine)| Question {
             product_id: "editor".parse().unwrap(),
             current_version,
@@ -170,12 +173,17 @@ fn question() -> impl Strategy<Value = Question> {
 }
 
 /// A random setting, with up to 16 releases.
-pub fn setting() -> impl Strategy<Value = Setting> {
+pub(crate) fn setting() -> impl Strategy<Value = Setting> {
     let policies = [option::of(policy()), option::of(policy()), option::of(policy()), option::of(policy())];
-    let unavailable = vec(0..20_u128, 0..3);
+    let unavailable = vec(0..60_u128, 0..3);
     let hidden = prop_oneof![5 => Just(vec![]), 1 => vec(channel(), 1..2)];
-    (vec(release(), 0..16), policies, unavailable, hidden, question(), 4..7_i64).prop_map(
-        |(mut releases, policies, unavailable, hidden, question, now)| {
+    let seat = option::weighted(0.6, any::<Index>());
+    (vec(release(), 0..16), policies, unavailable, hidden, (question(), seat), 4..7_i64).prop_map(
+        |(mut releases, policies, unavailable, hidden, (mut question, seat), now)| {
+            // Most clients are on a version that was released.
+            if let Some(seat) = seat.filter(|_| !releases.is_empty()) {
+                question.current_version = releases[seat.index(releases.len())].version.clone();
+            }
             for (random, release) in (0..).zip(&mut releases) {
                 release.release_id = ReleaseId::from_parts(1, random);
             }

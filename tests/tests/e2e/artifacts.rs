@@ -104,7 +104,7 @@ async fn a_download_is_an_attachment_with_its_name_and_can_be_had_in_parts() {
 
     let api = server.anonymous();
     let whole = api.get(&at).await;
-    assert_eq!((whole.status, &whole.body == &bytes), (200, true));
+    assert_eq!((whole.status, whole.body == bytes), (200, true));
     assert!(whole.header("content-disposition").starts_with("attachment"), "{:?}", whole.headers);
     assert!(whole.header("content-disposition").contains("Setup 1.0+x.msi"), "{:?}", whole.headers);
     assert_eq!(whole.header("content-type"), "application/x-msi");
@@ -151,7 +151,8 @@ async fn artifacts_are_found_by_digest_state_and_label() {
         format!("label=build:{mark}&state=AVAILABLE"),
     ] {
         let found = api.get(&format!("/v1/artifacts?{query}")).await.ok(200);
-        let ids: Vec<_> = found["artifacts"].as_array().expect("a list").iter().map(|a| &a["artifact_id"]).collect();
+        let ids: Vec<_> =
+            found["artifacts"].as_array().expect("a list").iter().map(|a| &a["artifact_id"]).collect();
         assert_eq!(ids, [&artifact["artifact_id"]], "{query}");
     }
     let none = api.get(&format!("/v1/artifacts?label=build:{mark}&state=REVOKED")).await.ok(200);
@@ -177,7 +178,8 @@ async fn the_verification_of_an_artifact_says_by_which_means_and_when() {
 async fn names_labels_and_reasons_outside_the_bounds_are_422() {
     let server = Server::shared();
     let api = server.admin();
-    let many: Value = (0..21).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>().into();
+    let many: Value =
+        (0..21).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>().into();
     for more in [
         json!({"file_name": ".hidden"}),
         json!({"file_name": "a/b"}),

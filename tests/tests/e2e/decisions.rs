@@ -34,7 +34,8 @@ async fn an_offer_names_the_release_and_the_bytes_and_mirrors_what_was_signed() 
     let anyone = server.anonymous();
     let notes = anyone.get(text(&signed["release"], "notes_url")).await;
     assert_eq!((notes.status, notes.text().as_str()), (200, "New."));
-    let artifact = api.get(&format!("/v1/artifacts/{}", text(&signed["artifact"], "artifact_id"))).await.ok(200);
+    let artifact =
+        api.get(&format!("/v1/artifacts/{}", text(&signed["artifact"], "artifact_id"))).await.ok(200);
     for member in ["sha256", "size_bytes"] {
         assert_eq!(signed["artifact"][member], artifact[member]);
     }
@@ -83,7 +84,8 @@ async fn a_nonce_is_echoed_and_a_client_id_is_not() {
     let api = server.admin();
     let product = api.product("nonce").await;
     let nonce = "bm9uY2Utbm9uY2UtMDAwMQ";
-    let asked = json!({"products": [row(&product, "1.0.0")], "nonce": nonce, "client_id": "device-4711-secret"});
+    let asked =
+        json!({"products": [row(&product, "1.0.0")], "nonce": nonce, "client_id": "device-4711-secret"});
     let answer = api.post("/v1/decision", &asked).await;
     assert_eq!(payload(&answer.ok(200)["decisions"][0])["nonce"], nonce);
     assert!(!answer.text().contains("device-4711-secret"));
@@ -206,7 +208,8 @@ async fn the_artifact_fits_the_platform_the_os_version_and_the_clients_preferenc
         let decision = api.decide(&product, "1.0.0", more.clone()).await;
         assert_eq!(decision["artifact"]["installer_type"], wanted, "{more}: {decision}");
     }
-    for more in [json!({"arch": "arm64"}), json!({"platform": "linux"}), json!({"installer_types": ["dmg"]})] {
+    for more in [json!({"arch": "arm64"}), json!({"platform": "linux"}), json!({"installer_types": ["dmg"]})]
+    {
         let said = verdict(&api.decide(&product, "1.0.0", more).await);
         assert_eq!(said, "NONE/NO_COMPATIBLE_ARTIFACT");
     }

@@ -51,7 +51,11 @@ async fn other_bytes_behind_the_address_reject_the_artifact_at_once() {
     let (host, _server, api) = world().await;
     let (declared, found) = (installer(50_000), installer(50_000));
     let longer = installer(50_001);
-    for (path, page) in [("/files/other.msi", found), ("/files/longer.msi", longer), ("/files/short.msi", declared[..9].to_vec())] {
+    for (path, page) in [
+        ("/files/other.msi", found),
+        ("/files/longer.msi", longer),
+        ("/files/short.msi", declared[..9].to_vec()),
+    ] {
         let url = host.serve(path, Page::Bytes(page));
         let id = register(&api, &url, &declared).await;
         let artifact = settled(&api, &id).await;
@@ -109,18 +113,61 @@ async fn redirects_are_followed_five_times_and_no_further() {
     let five = register(&api, &host.url("/files/hop-4.msi"), &bytes).await;
     assert_eq!(settled(&api, &five).await["state"], "AVAILABLE");
     let six = register(&api, &host.url("/files/hop-5.msi"), &bytes).await;
-    let checked = api
-        .get_until(&format!("/v1/artifacts/{six}/verification"), |seen| seen["checks"] != json!([]))
-        .await;
+    let checked =
+        api.get_until(&format!("/v1/artifacts/{six}/verification"), |seen| seen["checks"] != json!([])).await;
     assert_ne!(checked["checks"][0]["result"], "MATCH", "{checked}");
     assert_ne!(api.get(&format!("/v1/artifacts/{six}")).await.ok(200)["state"], "AVAILABLE");
+}
+
+#[tokio::test]
+async fn a_redirect_out_of_the_configured_prefix_to_a_private_address_is_not_followed() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(5_000);
+    let inside = host.serve("/other/installer.msi", Page::Bytes(bytes.clone()));
+    let url = host.serve("/files/leads-out.msi", Page::Redirect(inside));
+    let id = register(&api, &url, &bytes).await;
+    api.get_until(&format!("/v1/artifacts/{id}/verification"), |seen| seen["checks"] != json!([])).await;
+    assert_ne!(api.get(&format!("/v1/artifacts/{id}")).await.ok(200)["state"], "AVAILABLE");
+    assert!(host.seen().iter().all(|head| !head.contains("/other/")), "{:?}", host.seen());
+}
+
+#[tokio::test]
+async fn a_host_whose_certificate_nobody_vouches_for_is_not_believed() {
+    let (trusted, untrusted) = (Host::start().await, Host::start().await);
+    let bytes = installer(5_000);
+    let url = untrusted.serve("/files/installer.msi", Page::Bytes(bytes.clone()));
+    // The entry opens the untrusted host's address, with the certificate authority of the other one.
+    let configuration = trusted.configuration("").replace(&trusted.url("/files"), &untrusted.url("/files"));
+    let server = Server::start_with(&configuration);
+    let api = server.admin();
+    let id = register(&api, &url, &bytes).await;
+    api.get_until(&format!("/v1/artifacts/{id}/verification"), |seen| seen["checks"] != json!([])).await;
+    assert_ne!(api.get(&format!("/v1/artifacts/{id}")).await.ok(200)["state"], "AVAILABLE");
+    assert_eq!(untrusted.seen(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_address_that_carries_its_own_expiry_is_accepted_with_a_warning() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(5_000);
+    let url = host.serve("/files/expires.msi", Page::Bytes(bytes.clone()));
+    let url = format!("{url}?Expires=4102444800&Signature=abc");
+    let made = api.post("/v1/artifacts", &reference(&url, &bytes)).await.ok(201);
+    assert_ne!(made["warnings"], json!([]), "{made}");
 }
 
 #[tokio::test]
 async fn outside_the_configured_prefix_a_private_address_is_refused_before_any_packet() {
     let (host, _server, api) = world().await;
     let bytes = installer(5_000);
-    for path in ["/other/installer.msi", "/filesystem/installer.msi", "/files/../other/installer.msi", "/files/%2e%2e/other", "/files//x", "/files/a%2fb"] {
+    for path in [
+        "/other/installer.msi",
+        "/filesystem/installer.msi",
+        "/files/../other/installer.msi",
+        "/files/%2e%2e/other",
+        "/files//x",
+        "/files/a%2fb",
+    ] {
         let refused = api.post("/v1/artifacts", &reference(&host.url(path), &bytes)).await;
         assert_eq!(refused.status, 422, "{path}: {}", refused.text());
         refused.refused(422, "");
@@ -134,7 +181,7 @@ async fn every_public_vector_of_external_addresses_is_judged_as_it_says() {
     let api = server.admin();
     let file = std::fs::read_to_string(settings::checkout("tests/vectors/urls.json")).expect("the vectors");
     let file: Value = serde_json::from_str(&file).expect("JSON");
-    let vectors = file["vectors"].as_array().expect("vectors");
+    let vectors = file.as_array().expect("vectors");
     let (mut judged, mut wrong) = (0, Vec::new());
     for vector in vectors.iter().filter(|vector| vector["stage"] == "register") {
         let url = text(vector, "url");

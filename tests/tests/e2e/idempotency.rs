@@ -39,8 +39,10 @@ async fn the_same_key_creates_one_release_and_answers_alike_also_after_it_has_ch
     let key = unique("key");
     let body = json!({"product_id": product, "version": "1.0.0", "channel": "stable",
         "artifacts": [msi(&api.artifact().await)]});
-    let (one, two) =
-        tokio::join!(api.post_keyed("/v1/releases", &key, &body), api.post_keyed("/v1/releases", &key, &body));
+    let (one, two) = tokio::join!(
+        api.post_keyed("/v1/releases", &key, &body),
+        api.post_keyed("/v1/releases", &key, &body)
+    );
     let created: Vec<_> = [&one, &two].into_iter().filter(|answer| answer.status == 201).collect();
     assert!(!created.is_empty(), "{} {}", one.text(), two.text());
     for answer in [&one, &two] {

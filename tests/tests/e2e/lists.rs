@@ -46,7 +46,8 @@ async fn a_cursor_is_tied_to_its_token_and_query() {
     let other = api.token(&["artifacts:read"], json!({})).await;
     other.get(&format!("/v1/products?limit=1&cursor={cursor}")).await.refused(422, "");
     api.get(&format!("/v1/tokens?limit=1&cursor={cursor}")).await.refused(422, "");
-    let state = text(&api.get("/v1/artifacts?limit=1&state=AVAILABLE").await.ok(200), "next_cursor").to_owned();
+    let state =
+        text(&api.get("/v1/artifacts?limit=1&state=AVAILABLE").await.ok(200), "next_cursor").to_owned();
     api.get(&format!("/v1/artifacts?limit=1&state=REVOKED&cursor={state}")).await.refused(422, "");
     let changed = format!("{}{}", &cursor[..cursor.len() - 1], if cursor.ends_with('A') { 'B' } else { 'A' });
     api.get(&format!("/v1/products?limit=1&cursor={changed}")).await.refused(422, "");

@@ -151,10 +151,16 @@ async fn it_tools_read_the_available_version_with_address_and_checksum() {
     let managed = json!({"mode": "MANAGED_BY_IT"});
     api.put(&format!("/v1/tenants/{tenant}/policies/{product}"), &managed).await.ok(200);
     let query = |version| {
-        format!("/v1/tenants/{tenant}/update-decisions?product_id={product}&platform=windows&arch=x86_64&current_version={version}")
+        format!(
+            "/v1/tenants/{tenant}/update-decisions?product_id={product}&platform=windows&arch=x86_64&current_version={version}"
+        )
     };
     let row = api.get(&query("1.4.0")).await.ok(200)["decisions"][0].clone();
-    assert_eq!((&row["available_version"], &row["release_id"]), (&json!("1.5.0"), &release["release_id"]), "{row}");
+    assert_eq!(
+        (&row["available_version"], &row["release_id"]),
+        (&json!("1.5.0"), &release["release_id"]),
+        "{row}"
+    );
     let artifact = &row["artifacts"][0];
     let stored = api.get(&format!("/v1/artifacts/{}", text(artifact, "artifact_id"))).await.ok(200);
     assert_eq!((&artifact["sha256"], &artifact["size_bytes"]), (&stored["sha256"], &stored["size_bytes"]));

@@ -19,7 +19,8 @@ async fn a_release_of_available_artifacts_is_published_at_once_and_found_again()
     let server = Server::shared();
     let api = server.admin();
     let product = api.product("found").await;
-    let made = api.publish(&product, "1.0.0", json!({"release_notes": "Opens faster.", "critical": true})).await;
+    let made =
+        api.publish(&product, "1.0.0", json!({"release_notes": "Opens faster.", "critical": true})).await;
     assert_eq!((&made["status"], &made["critical"]), (&json!("published"), &json!(true)), "{made}");
     let id = text(&made, "release_id");
     assert_eq!(api.get(&format!("/v1/releases/{id}")).await.ok(200), made);
@@ -31,12 +32,15 @@ async fn a_release_of_available_artifacts_is_published_at_once_and_found_again()
         ("?status=revoked", vec![]),
     ] {
         let listed = api.get(&format!("/v1/products/{product}/releases{query}")).await.ok(200);
-        let ids: Vec<_> = listed["releases"].as_array().expect("a list").iter().map(|r| &r["release_id"]).collect();
+        let ids: Vec<_> =
+            listed["releases"].as_array().expect("a list").iter().map(|r| &r["release_id"]).collect();
         assert_eq!(ids, wanted, "{query}");
     }
     let latest = api.get(&format!("/v1/products/{product}/releases/latest?channel=beta")).await.ok(200);
     assert_eq!(latest["release_id"], beta["release_id"]);
-    api.get(&format!("/v1/products/{product}/releases/latest?channel=canary")).await.refused(404, "NOT_FOUND");
+    api.get(&format!("/v1/products/{product}/releases/latest?channel=canary"))
+        .await
+        .refused(404, "NOT_FOUND");
 
     let notes = server.anonymous().get(&format!("/v1/releases/{id}/notes")).await;
     assert_eq!((notes.status, notes.text().as_str()), (200, "Opens faster."));
@@ -131,7 +135,9 @@ async fn promoting_a_revoked_release_is_409_and_a_pre_release_to_stable_is_422()
     let early = format!("/v1/releases/{}", text(&early, "release_id"));
     api.post(&format!("{early}/promote"), &json!({"channel": "stable"})).await.refused(422, "");
     api.post(&format!("{early}/revoke"), &json!({"reason": "a test"})).await.ok(200);
-    api.post(&format!("{early}/promote"), &json!({"channel": "canary"})).await.refused(409, "RELEASE_REVOKED");
+    api.post(&format!("{early}/promote"), &json!({"channel": "canary"}))
+        .await
+        .refused(409, "RELEASE_REVOKED");
 }
 
 #[tokio::test]

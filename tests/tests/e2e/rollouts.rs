@@ -36,7 +36,10 @@ async fn a_client_is_in_a_rollout_exactly_when_its_bucket_is_below_the_percentag
     }
     assert!(inside > 5 && outside > 5, "{inside} in, {outside} out");
     assert_eq!(verdict(&api.decide(&product, "0.9.0", json!({})).await), "NONE/NOT_IN_ROLLOUT");
-    assert_eq!(verdict(&api.decide(&product, "0.9.0", json!({"client_id": ""})).await), "NONE/NOT_IN_ROLLOUT");
+    assert_eq!(
+        verdict(&api.decide(&product, "0.9.0", json!({"client_id": ""})).await),
+        "NONE/NOT_IN_ROLLOUT"
+    );
 }
 
 #[tokio::test]

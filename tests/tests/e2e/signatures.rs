@@ -14,8 +14,10 @@ async fn judged(mut verifier: Command) -> Vec<String> {
     api.publish(&product, "1.1.0", json!({})).await;
     let offer = api.decide(&product, "1.0.0", json!({})).await;
     let none = api.decide(&product, "1.1.0", json!({})).await;
-    let mut tokens: Vec<String> =
-        [&offer, &none].iter().map(|row| row["signature"].as_str().expect("a signature").to_owned()).collect();
+    let mut tokens: Vec<String> = [&offer, &none]
+        .iter()
+        .map(|row| row["signature"].as_str().expect("a signature").to_owned())
+        .collect();
     let flipped: String = {
         let (start, last) = tokens[0].split_at(tokens[0].rfind('.').expect("dots") + 1);
         let first = if last.starts_with('A') { 'B' } else { 'A' };
@@ -43,7 +45,8 @@ async fn decisions_verify_with_pyjwt_against_the_jwks_and_a_changed_signature_do
 async fn decisions_verify_with_jose_against_the_jwks_and_a_changed_signature_does_not() {
     // Node.js looks for packages beside the script, so the script is copied to where they are installed.
     let folder = settings::javascript();
-    std::fs::copy(settings::checkout("tests/js/verify.mjs"), folder.join("verify.mjs")).expect("a copied script");
+    std::fs::copy(settings::checkout("tests/js/verify.mjs"), folder.join("verify.mjs"))
+        .expect("a copied script");
     let mut verifier = Command::new("node");
     verifier.arg(Path::new(&folder).join("verify.mjs"));
     assert_eq!(judged(verifier).await, ["INSTALL", "NONE", "refused"]);

@@ -19,9 +19,10 @@ async fn bytes_come_back_as_they_went_in_through_either_door() {
     let server = Server::shared();
     let api = server.admin();
     let (bare, locked) = (installer(70_000), installer(70_001));
-    for (bytes, artifact) in
-        [(&bare, api.upload_bare(&bare, json!({})).await), (&locked, api.upload_locked(&locked, json!({})).await)]
-    {
+    for (bytes, artifact) in [
+        (&bare, api.upload_bare(&bare, json!({})).await),
+        (&locked, api.upload_locked(&locked, json!({})).await),
+    ] {
         assert_eq!(artifact["state"], "AVAILABLE", "{artifact}");
         assert_eq!(artifact["source_type"], "MANAGED", "{artifact}");
         assert_eq!(artifact["sha256"], sha256(bytes), "{artifact}");
@@ -257,7 +258,11 @@ async fn sizes_outside_the_bounds_are_422() {
     for size in [json!(0), json!(-1), json!(5_001), json!(1.5)] {
         let body = json!({"size_bytes": size, "sha256": sha256(b"x")});
         let answer = api.post("/v1/artifacts/uploads", &body).await;
-        assert!(answer.status == 422 || (answer.status == 400 && size != json!(5_001)), "{size}: {}", answer.text());
+        assert!(
+            answer.status == 422 || (answer.status == 400 && size != json!(5_001)),
+            "{size}: {}",
+            answer.text()
+        );
         answer.refused(answer.status, "");
     }
     api.post("/v1/artifacts/uploads", &json!({"size_bytes": 5_000, "sha256": sha256(b"x")})).await.ok(201);

@@ -68,11 +68,15 @@ impl ChannelReleases {
 
 fn same<'a>(releases: &'a [CatalogueRelease], version: &Version) -> &'a [CatalogueRelease] {
     let order = |release: &CatalogueRelease| release.version.cmp_precedence(version);
-    // Most clients are on the newest release of all, or beyond it.
-    if releases.last().is_none_or(|newest| order(newest) == Ordering::Less) {
-        return &[];
-    }
-    let from = releases.partition_point(|release| order(release).is_lt());
+    let from = match releases.last().map(order) {
+        None | Some(Ordering::Less) => releases.len(),
+        // Most clients are on the newest release of all: nothing to search.
+        Some(Ordering::Equal) => {
+            let length = releases.iter().rev().take_while(|release| order(release).is_eq()).count();
+            releases.len().saturating_sub(length)
+        }
+        Some(Ordering::Greater) => releases.partition_point(|release| order(release).is_lt()),
+    };
     let rest = releases.get(from..).unwrap_or_default();
     let length = rest.iter().take_while(|release| order(release).is_eq()).count();
     rest.get(..length).unwrap_or_default()

@@ -46,12 +46,11 @@ pub fn explain<'a>(world: &World<'a>, question: &Question, now_unix: i64) -> Exp
     note(0, format!("product `{}`", question.product_id), known(&run));
     if run.answer.reason != Reason::UnknownProduct {
         note(1, policy(&run), format!("channel `{}`, mode {}", run.answer.channel, run.judge.policy.mode()));
-        match run.judge.policy.paused {
-            Some(level) => note(2, format!("paused by {}", level_name(level)), "NONE / PAUSED".into()),
-            None => {
-                note(2, "no level has paused".into(), "went on".into());
-                search(&run, &mut note);
-            }
+        if let Some(level) = run.judge.policy.paused {
+            note(2, format!("paused by {}", level_name(level)), verdict(&run.answer));
+        } else {
+            note(2, "no level has paused".into(), "went on".into());
+            search(&run, &mut note);
         }
     }
     let goal = run.goal.map(|release| release.version.clone());

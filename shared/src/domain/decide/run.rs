@@ -143,9 +143,8 @@ impl<'a> Run<'a, '_> {
     fn newest_refused(&self) -> Option<Refusal<'a>> {
         let releases = self.releases?;
         let newest = releases.published().last().filter(|newest| self.judge.is_newer(newest));
-        let older = || {
-            releases.newest_below(&self.judge.question.current_version).filter(|_| self.way_back.is_some())
-        };
+        let current = &self.judge.question.current_version;
+        let older = || self.way_back.and_then(|_| releases.newest_below(current));
         let floor = self.way_back.and_then(|back| back.floor);
         self.judge.judge(newest.or_else(older)?, floor).err()
     }

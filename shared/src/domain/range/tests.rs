@@ -1,3 +1,5 @@
+use proptest::{collection::vec, prelude::*, sample::select};
+
 use super::*;
 
 fn holds(range: &str, version: &str) -> bool {
@@ -116,65 +118,15 @@ fn the_largest_numbers_have_a_next_one() {
 
 #[test]
 fn any_other_text_is_refused() {
-    let bad = [
-        "",
-        " ",
-        ",",
-        ">=1,",
-        ",>=1",
-        " >=1",
-        ">=1 ",
-        ">=1 ,<2",
-        "1",
-        "1.2",
-        "1.2, 1.3",
-        "1.2.3,<2",
-        ">=1,1.2.3",
-        "1.2.3 ",
-        "= =1",
-        "==1",
-        "=>1",
-        "!=1",
-        "!1",
-        "~>1",
-        "~=1",
-        "x",
-        "1.x",
-        "1.X",
-        "1.*.*",
-        "1.*.3",
-        "*.1",
-        ">=*",
-        "=1.*",
-        "^1.2.*",
-        "01",
-        ">=01",
-        ">=1.02",
-        ">=1.2.3.4",
-        ">=1.2-rc",
-        ">=1-rc",
-        "^1.2+b",
-        "1.2.*-rc",
-        ">= v1",
-        "v1.2.3",
-        ">=1||<2",
-        ">=1 <2",
-        "1.0.0 - 2.0.0",
-        "\t>=1",
-        ">=\t1",
-        ">=１",
-        "latest",
-        ">=1..2",
-        ">=.1",
-        ">=1.",
-        "^",
-        ">",
-        "1.2.*.*",
-        "1.2.3.*",
-        ".*",
-        "> =1",
-    ];
-    for text in bad {
+    let signs =
+        [" ", ",", ">=1,", ",>=1", " >=1", ">=1 ", ">=1 ,<2", "1.2, 1.3", "1.2.3,<2", ">=1,1.2.3", "1.2.3 "];
+    let words = concat!(
+        "1;1.2;= =1;==1;=>1;!=1;!1;~>1;~=1;x;1.x;1.X;1.*.*;1.*.3;*.1;>=*;=1.*;^1.2.*;01;>=01;>=1.02;>=1.2.3.4;",
+        ">=1.2-rc;>=1-rc;^1.2+b;1.2.*-rc;>= v1;v1.2.3;>=1||<2;>=1 <2;1.0.0 - 2.0.0;\t>=1;>=\t1;>=１;latest;>=1..2;",
+        ">=.1;>=1.;^;>;1.2.*.*;1.2.3.*;.*;> =1;**;*1;1*;-1;>=-1;>=+1;^1.2.3-;^1.2.3-01;1,2,3;",
+    );
+    // The last of the words is the empty text.
+    for text in signs.into_iter().chain(words.split(';')) {
         assert!(Range::parse(text).is_err(), "{text:?}");
     }
 }
@@ -188,4 +140,25 @@ fn a_range_reads_back_as_it_was_written() {
         (text.into(), format!("\"{text}\""))
     );
     assert!(serde_json::from_str::<Range>("\"1.2\"").is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_range_is_one_interval_in_which_all_its_comparators_hold(
+        parts in vec((select(vec!["=", ">", ">=", "<", "<=", "^", "~"]), select(vec!["0", "1", "1.1", "0.1.1", "1.0.0-b", "1.1.1"])), 1..4),
+    ) {
+        let parts: Vec<String> = parts.iter().map(|(sign, operand)| format!("{sign}{operand}")).collect();
+        let range = Range::parse(&parts.join(", ")).unwrap();
+        let cores = (0..3).flat_map(|major| (0..3).flat_map(move |minor| (0..3).map(move |patch| format!("{major}.{minor}.{patch}"))));
+        let versions = cores.flat_map(|core| ["-0", "-b", "-c", ""].map(|pre| Version::parse(&format!("{core}{pre}")).unwrap()));
+        // Ascending versions lie under the range, then in it, then over it.
+        let mut places = Vec::new();
+        for version in versions {
+            let contained = range.contains(&version);
+            prop_assert_eq!(contained, parts.iter().all(|part| Range::parse(part).unwrap().contains(&version)), "{}", version);
+            prop_assert_eq!(contained, !range.is_above(&version) && !range.is_below(&version));
+            places.push((!range.is_above(&version), range.is_below(&version)));
+        }
+        prop_assert!(places.is_sorted_by_key(|place| place.0) && places.is_sorted_by_key(|place| place.1));
+    }
 }

@@ -117,7 +117,11 @@ impl Disk {
         let mut attempt = 0;
         let renamed = loop {
             attempt += 1;
-            fs::create_dir_all(folder)?;
+            match fs::create_dir(folder) {
+                // Not `create_dir_all`, which fails when what was there is gone at its second look.
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             match fs::rename(draft.path(), &place) {
                 // `remove` tidied the empty folder away in between.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}

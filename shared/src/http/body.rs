@@ -1,0 +1,204 @@
+//! Reading JSON bodies strictly: of the right media type and size, no duplicate and no unknown members.
+
+use std::{collections::HashSet, fmt};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
+};
+
+use super::error::ApiError;
+
+/// The largest JSON body, in bytes.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// A body, read whole and not yet understood: the idempotency of a request depends on its bytes.
+#[derive(Debug, Clone)]
+pub struct JsonBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body).await?;
+        if bytes.is_empty() {
+            return Err(ApiError::bad_request("a JSON body is needed"));
+        }
+        check_media_type(&parts.headers)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A body that may be left out.
+#[derive(Debug, Clone)]
+pub struct OptionalJsonBytes(pub Option<Bytes>);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        check_media_type(&parts.headers)?;
+        Ok(Self(Some(bytes)))
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let too_large =
+        || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "a JSON body has at most 1 MiB");
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    match axum::body::to_bytes(body, MAX_BODY).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if is_length_limit(&error) => Err(too_large()),
+        Err(_) => Err(ApiError::bad_request("the body ended early")),
+    }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if cause.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = "the body is to be JSON: send `Content-Type: application/json`";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
+}
+
+/// Reads a body as a value of a type whose members are all known.
+///
+/// # Errors
+/// 400 for what is no JSON, has duplicate, unknown or missing members, or members of another type.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    check_duplicates(bytes)?;
+    serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(readable(&error)))
+}
+
+/// Refuses a body that is no JSON or names a member of an object twice.
+///
+/// # Errors
+/// 400.
+pub fn check_duplicates(bytes: &[u8]) -> Result<(), ApiError> {
+    serde_json::from_slice::<Distinct>(bytes).map(|_| ()).map_err(|error| ApiError::bad_request(readable(&error)))
+}
+
+/// serde's sentence, in the words of JSON and without the names of Rust's types.
+fn readable(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    for (rust, json) in [
+        ("invalid type: unit value", "invalid type: null"),
+        ("invalid type: map", "invalid type: object"),
+        ("invalid type: sequence", "invalid type: array"),
+        (", expected i64", ", expected an integer"),
+        (", expected struct ", ", expected the object "),
+    ] {
+        if text.contains(rust) {
+            return format!("the body cannot be read: {}", text.replace(rust, json));
+        }
+    }
+    format!("the body cannot be read: {text}")
+}
+
+/// Any JSON without duplicate members; nothing of it is kept.
+struct Distinct;
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DistinctVisitor)
+    }
+}
+
+struct DistinctVisitor;
+
+impl<'de> Visitor<'de> for DistinctVisitor {
+    type Value = Distinct;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Distinct, E> {
+        Ok(Distinct)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Distinct, E> {
+        Ok(Distinct)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Distinct, E> {
+        Ok(Distinct)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Distinct, E> {
+        Ok(Distinct)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Distinct, E> {
+        Ok(Distinct)
+    }
+
+    fn visit_unit<E>(self) -> Result<Distinct, E> {
+        Ok(Distinct)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Distinct, A::Error> {
+        while items.next_element::<Distinct>()?.is_some() {}
+        Ok(Distinct)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Distinct, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            members.next_value::<Distinct>()?;
+            if let Some(twice) = seen.replace(name) {
+                return Err(A::Error::custom(format!("duplicate field `{twice}`")));
+            }
+        }
+        Ok(Distinct)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicate_members_are_refused_at_every_level_however_they_are_spelled() {
+        for text in [r#"{"a":1,"a":2}"#, r#"{"x":[{"a":1,"b":{},"a":2}]}"#, r#"{"a":1,"\u0061":2}"#] {
+            assert!(check_duplicates(text.as_bytes()).unwrap_err().message.contains("duplicate"), "{text}");
+        }
+        check_duplicates(br#"{"a":{"a":1},"b":[1,1.5,null,true,"x"]}"#).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in ["", "{", "nul", "{}x", "\u{feff}{}"] {
+            assert_eq!(check_duplicates(text.as_bytes()).unwrap_err().code, "BAD_REQUEST", "{text}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(check_duplicates(deep.as_bytes()).unwrap_err().code, "BAD_REQUEST");
+    }
+}

@@ -1,0 +1,177 @@
+//! Errors as callers see them: a status, a stable code, a sentence with the next step. Given out here alone.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use crate::{app::error::AppError, domain::upload::FailureCode, ports::objects::ReceiveError};
+
+/// An error as callers see it. `http::layer` writes it into the envelope, with the request's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The status.
+    pub status: StatusCode,
+    /// The stable code.
+    pub code: &'static str,
+    /// What happened, and what to do.
+    pub message: String,
+    /// Facts for programs.
+    pub details: Option<Value>,
+    /// After how many seconds trying again makes sense.
+    pub retry_after: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with this status, code and message.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), details: None, retry_after: None }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
+    }
+
+    /// 404: there is no such thing, or it may not be seen; the same words for both.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", AppError::NotFound.to_string())
+    }
+
+    /// 422: a member of the request breaks a rule.
+    pub fn invalid(member: &str, rule: impl ToString) -> Self {
+        AppError::invalid(member, rule).into()
+    }
+
+    fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    fn after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+/// Logs the cause of an error that is ours, and answers with nothing but its code.
+fn ours(status: StatusCode, code: &'static str, message: &str, error: &AppError) -> ApiError {
+    let mut causes = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        causes.push_str(": ");
+        causes.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(code, causes, "a request failed for a reason of ours");
+    ApiError::new(status, code, message)
+}
+
+fn unavailable(error: &AppError) -> ApiError {
+    let message = "a store that this service depends on does not answer: try again later";
+    ours(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, error).after(5)
+}
+
+fn internal(error: &AppError) -> ApiError {
+    let message = "something went wrong here: tell the operator the request id";
+    ours(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message, error)
+}
+
+fn failure_code(code: FailureCode) -> &'static str {
+    match code {
+        FailureCode::ChecksumMismatch => "CHECKSUM_MISMATCH",
+        FailureCode::SizeMismatch => "SIZE_MISMATCH",
+        FailureCode::UploadFailed => "UPLOAD_FAILED",
+    }
+}
+
+impl From<AppError> for ApiError {
+    fn from(error: AppError) -> Self {
+        use StatusCode as S;
+        let plain = |status, code| Self::new(status, code, error.to_string());
+        match &error {
+            AppError::NotFound => plain(S::NOT_FOUND, "NOT_FOUND"),
+            AppError::Unauthorized(_) => plain(S::UNAUTHORIZED, "UNAUTHORIZED"),
+            AppError::ScopeMissing(scope) => {
+                plain(S::FORBIDDEN, "FORBIDDEN").with_details(json!({ "scope": scope }))
+            }
+            AppError::BeyondLimit(_) => plain(S::FORBIDDEN, "FORBIDDEN"),
+            AppError::Invalid { member, rule } => plain(S::UNPROCESSABLE_ENTITY, "INVALID_MEMBER")
+                .with_details(json!({ "member": member, "rule": rule })),
+            AppError::NotSupportedYet(member) => plain(S::UNPROCESSABLE_ENTITY, "NOT_SUPPORTED_YET")
+                .with_details(json!({ "member": member })),
+            AppError::Url(rule) => {
+                Self::new(S::UNPROCESSABLE_ENTITY, rule.code(), format!("`external_url`: {error}"))
+                    .with_details(json!({ "member": "external_url", "rule": error.to_string() }))
+            }
+            AppError::OtherChecksum { .. } => plain(S::UNPROCESSABLE_ENTITY, "CHECKSUM_MISMATCH"),
+            AppError::UploadFailed { code, .. } => plain(S::UNPROCESSABLE_ENTITY, failure_code(*code)),
+            AppError::ObjectNotUploaded => plain(S::CONFLICT, "OBJECT_NOT_UPLOADED"),
+            AppError::UploadInProgress => plain(S::CONFLICT, "UPLOAD_IN_PROGRESS").after(1),
+            AppError::UploadExpired => plain(S::GONE, "UPLOAD_EXPIRED"),
+            AppError::UploadAborted => plain(S::GONE, "UPLOAD_ABORTED"),
+            AppError::UploadCompleted => plain(S::CONFLICT, "UPLOAD_COMPLETED"),
+            AppError::ArtifactExists { id, .. } => {
+                plain(S::CONFLICT, "ARTIFACT_EXISTS").with_details(json!({ "artifact_id": id }))
+            }
+            AppError::ArtifactRevoked(id) => {
+                plain(S::CONFLICT, "ARTIFACT_REVOKED").with_details(json!({ "artifact_id": id }))
+            }
+            AppError::ArtifactInUse(id) => {
+                plain(S::CONFLICT, "ARTIFACT_IN_USE").with_details(json!({ "release_id": id }))
+            }
+            AppError::ArtifactNotAvailable { id, state, .. } => plain(S::CONFLICT, "ARTIFACT_NOT_AVAILABLE")
+                .with_details(json!({ "artifact_id": id, "state": state })),
+            AppError::ProductExists(_) => plain(S::CONFLICT, "PRODUCT_EXISTS"),
+            AppError::ReleaseExists { id, .. } => {
+                plain(S::CONFLICT, "RELEASE_EXISTS").with_details(json!({ "release_id": id }))
+            }
+            AppError::VersionUsed(_) => plain(S::CONFLICT, "VERSION_USED"),
+            AppError::ReleaseRevoked => plain(S::CONFLICT, "RELEASE_REVOKED"),
+            AppError::ReleaseNotPublished(_) => plain(S::CONFLICT, "RELEASE_NOT_PUBLISHED"),
+            AppError::PreconditionFailed => plain(S::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
+            AppError::IdempotencyKeyReused => plain(S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
+            AppError::IdempotencyInProgress => plain(S::CONFLICT, "IDEMPOTENCY_IN_PROGRESS").after(1),
+            AppError::Busy | AppError::Raced => {
+                Self::new(S::SERVICE_UNAVAILABLE, "UNAVAILABLE", AppError::Busy.to_string()).after(1)
+            }
+            AppError::Items(_) | AppError::Objects(_) | AppError::Signer(_) => unavailable(&error),
+            AppError::Entropy(_) | AppError::Corrupt { .. } | AppError::Internal(_) => internal(&error),
+        }
+    }
+}
+
+impl From<ReceiveError> for ApiError {
+    fn from(error: ReceiveError) -> Self {
+        use StatusCode as S;
+        let message = error.to_string();
+        match &error {
+            ReceiveError::AccessDenied(_) => Self::new(S::FORBIDDEN, "ACCESS_DENIED", message),
+            ReceiveError::AlreadyThere => Self::new(S::PRECONDITION_FAILED, "PRECONDITION_FAILED", message),
+            ReceiveError::WrongSize { .. } => Self::new(S::UNPROCESSABLE_ENTITY, "SIZE_MISMATCH", message),
+            ReceiveError::WrongDigest { .. } => {
+                Self::new(S::UNPROCESSABLE_ENTITY, "CHECKSUM_MISMATCH", message)
+            }
+            ReceiveError::Interrupted => Self::bad_request(message),
+            ReceiveError::Unavailable(cause) => {
+                tracing::error!(error = %cause, "bytes that were sent could not be kept");
+                Self::new(S::SERVICE_UNAVAILABLE, "UNAVAILABLE", message).after(5)
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,5 @@
+//! What takes long: left out by `cargo xtask test --fast`.
+
+mod crash;
+mod fuzz;
+mod large;
