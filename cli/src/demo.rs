@@ -68,6 +68,7 @@ pub(crate) async fn run(out: Output, args: DemoArgs) -> Result<(), Failure> {
     let mut narrator = Narrator::new(out);
     let starting = async {
         let data = folder.path().join("data");
+        std::fs::create_dir(&data).map_err(Failure::file(&data))?;
         serve::start_throwaway(&data).await.map_err(|error| Failure::Service(error.into()))
     };
     let running =

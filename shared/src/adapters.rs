@@ -4,4 +4,5 @@ pub mod clock;
 pub mod fetcher;
 pub mod metadata;
 pub mod objects;
+pub mod secret_file;
 pub mod signer;

@@ -236,7 +236,7 @@ async fn putting_while_the_folder_is_tidied_away_succeeds() {
     let store = open(&disk.root());
     let doors = store.doors(upload(1), CONTENT).await;
     store.stage(upload(1), CONTENT).await;
-    for _ in 0..300 {
+    for _ in 0..100 {
         let put = Put::locked(&doors, CONTENT.len());
         let (put, promoted) = tokio::join!(store.send(&put, body(CONTENT)), async {
             store.objects.promote(upload(1)).await.unwrap();

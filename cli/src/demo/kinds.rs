@@ -13,7 +13,7 @@ pub(crate) struct Kind {
 }
 
 /// File endings, the platform where the ending says it, and the installer type.
-const ENDINGS: [(&str, Option<&str>, &str); 14] = [
+const ENDINGS: [(&str, Option<&str>, &str); 13] = [
     (".msi", Some("windows"), "msi"),
     (".msix", Some("windows"), "msix"),
     (".exe", Some("windows"), "exe"),
@@ -27,7 +27,6 @@ const ENDINGS: [(&str, Option<&str>, &str); 14] = [
     (".tar.gz", None, "tar.gz"),
     (".tgz", None, "tar.gz"),
     (".crate", None, "tar.gz"),
-    (".gz", None, "tar.gz"),
 ];
 /// Words in a name that tell the platform.
 const PLATFORM_WORDS: [(&str, &str); 6] = [
@@ -122,6 +121,7 @@ mod tests {
     #[test]
     fn an_unknown_ending_is_nothing() {
         assert_eq!(told("notes.txt"), "");
+        assert_eq!(told("notes.gz"), "");
         assert_eq!(told("msi"), "");
     }
 

@@ -1,7 +1,8 @@
 //! Checking artifacts: external bytes by fetching them, managed bytes by asking their store. Runs in the background.
 
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -26,8 +27,8 @@ use crate::{
         objects::{ObjectError, Objects},
     },
 };
-use std::{fmt, str::FromStr};
-
+/// How many checks one run makes at a time.
+const AT_ONCE: usize = 8;
 const HOUR_MS: i64 = 3_600_000;
 /// How long an unreachable artifact is tried again before it is rejected.
 const PATIENCE_MS: i64 = 24 * HOUR_MS;
@@ -79,26 +80,42 @@ pub fn schedule(batch: &mut Batch, id: ArtifactId, expect: Expect) -> Result<(),
     batch.put(keys::verifying(id), &json!({}), expect)
 }
 
-/// Makes every check that is due; tells how many were made, and when the next is due (Unix milliseconds).
+/// Which of the waiting checks are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that are due.
+    Due,
+    /// All, at the start of the only process: whoever had begun one is gone.
+    All,
+}
+
+/// Makes checks, several at a time; tells when the next is due (Unix milliseconds).
 ///
 /// # Errors
 /// Those of the store.
-pub async fn run_due(context: &Context, checker: &Checker) -> Result<(usize, Option<i64>), AppError> {
+pub async fn run(context: &Context, checker: &Checker, which: Which) -> Result<Option<i64>, AppError> {
     let waiting = context.store.query_all::<serde_json::Value>(keys::VERIFYING, "").await?;
-    let (mut made, mut next) = (0_usize, None::<i64>);
-    for (sort, _) in waiting {
-        let Ok(id) = sort.parse::<ArtifactId>() else { continue };
-        match run_one(context, checker, id).await {
-            Ok(None) => made = made.saturating_add(1),
-            Ok(Some(due)) => next = Some(next.map_or(due, |known| known.min(due))),
-            Err(error) => tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked"),
-        }
-    }
-    Ok((made, next))
+    let ids = waiting.into_iter().filter_map(|(sort, _)| sort.parse::<ArtifactId>().ok());
+    let next = futures_util::stream::iter(ids)
+        .map(|id| async move {
+            run_one(context, checker, id, which).await.unwrap_or_else(|error| {
+                tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked");
+                None
+            })
+        })
+        .buffer_unordered(AT_ONCE)
+        .fold(None::<i64>, |next, due| async move { next.into_iter().chain(due).min() })
+        .await;
+    Ok(next)
 }
 
 /// Checks one artifact if that is due; `Some` tells when it will be.
-async fn run_one(context: &Context, checker: &Checker, id: ArtifactId) -> Result<Option<i64>, AppError> {
+async fn run_one(
+    context: &Context,
+    checker: &Checker,
+    id: ArtifactId,
+    which: Which,
+) -> Result<Option<i64>, AppError> {
     let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else {
         let mut batch = Batch::default();
         batch.delete(keys::verifying(id), Expect::Anything);
@@ -106,19 +123,19 @@ async fn run_one(context: &Context, checker: &Checker, id: ArtifactId) -> Result
         return Ok(None);
     };
     let now = context.clock.now_ms();
-    if found.value.attempts.next_at > now {
+    if which == Which::Due && found.value.attempts.next_at > now {
         return Ok(Some(found.value.attempts.next_at));
     }
     if !claim(context, &found, now).await? {
-        return Ok(Some(now.saturating_add(HOUR_MS)));
+        return Ok(None);
     }
     let (means, outcome) = look(checker, &found.value).await;
-    retrying(|| conclude(context, id, means, &outcome)).await?;
+    let next = retrying(|| conclude(context, id, means, &outcome)).await?;
     let partition = keys::of_artifact(id);
     for (_, used) in context.store.query_all::<Use>(&partition, keys::USE).await? {
         releases::advance(context, used.value.release_id).await?;
     }
-    Ok(None)
+    Ok(next)
 }
 
 /// Moves the next try beyond this one, so that only one process makes it.
@@ -185,8 +202,8 @@ async fn conclude(
     id: ArtifactId,
     means: Verification,
     outcome: &Outcome,
-) -> Result<(), AppError> {
-    let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(()) };
+) -> Result<Option<i64>, AppError> {
+    let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(None) };
     let now = context.clock.now_ms();
     let mut artifact = found.value.clone();
     let state = verdict(&mut artifact, means, outcome, now);
@@ -201,6 +218,7 @@ async fn conclude(
         let doubled = context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
         artifact.attempts.next_at = now.saturating_add(doubled.min(HOUR_MS));
     }
+    let next = (!settled).then_some(artifact.attempts.next_at);
     if state == found.value.state {
         batch.put(keys::artifact(id), &artifact, found.unchanged())?;
     } else {
@@ -216,7 +234,8 @@ async fn conclude(
         let entry = Entry { kind, subject: id.to_string(), before: Some(before), after: Some(after) };
         audit::record(&mut batch, context, None, entry)?;
     }
-    context.store.commit(batch).await
+    context.store.commit(batch).await?;
+    Ok(next)
 }
 
 /// What the artifact becomes; its state is set here, its place in the records by the caller.

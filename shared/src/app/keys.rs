@@ -140,6 +140,11 @@ pub fn deployment() -> Key {
     Key::new("deployment", "head")
 }
 
+/// That the deployment had its first token.
+pub fn bootstrap() -> Key {
+    Key::new("deployment", "bootstrap")
+}
+
 /// The head of [`UNAVAILABLE`]. Its revision is a part of `seq`.
 pub fn unavailable_head() -> Key {
     Key::new("deployment", "unavailable")

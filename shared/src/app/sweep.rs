@@ -26,14 +26,23 @@ use crate::{
 const GRACE_MS: i64 = 3_600_000;
 const LEASE_MS: i64 = 120_000;
 
+/// Whether leases that have not lapsed are respected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leases {
+    /// Somebody may be working under them.
+    Held,
+    /// At the start of the only process: whoever held them is gone.
+    Abandoned,
+}
+
 /// Looks at every upload that has not ended and every release that waits. One that fails does not stop the others.
 ///
 /// # Errors
 /// Those of the store, where nothing could be looked at.
-pub async fn sweep(context: &Context, objects: &Arc<dyn Objects>) -> Result<(), AppError> {
+pub async fn sweep(context: &Context, objects: &Arc<dyn Objects>, leases: Leases) -> Result<(), AppError> {
     for (sort, _) in context.store.query_all::<serde_json::Value>(keys::OPEN_UPLOADS, "").await? {
         let Ok(id) = sort.parse::<UploadId>() else { continue };
-        if let Err(error) = sweep_upload(context, objects, id).await {
+        if let Err(error) = sweep_upload(context, objects, id, leases).await {
             tracing::warn!(upload.id = %id, error = %error, "an upload could not be swept");
         }
     }
@@ -46,7 +55,12 @@ pub async fn sweep(context: &Context, objects: &Arc<dyn Objects>) -> Result<(), 
     Ok(())
 }
 
-async fn sweep_upload(context: &Context, objects: &Arc<dyn Objects>, id: UploadId) -> Result<(), AppError> {
+async fn sweep_upload(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    id: UploadId,
+    leases: Leases,
+) -> Result<(), AppError> {
     let now = context.clock.now_ms();
     let Some(found) = context.store.get::<Upload>(keys::upload(id)).await? else {
         return close(context, objects, id, None).await;
@@ -54,7 +68,9 @@ async fn sweep_upload(context: &Context, objects: &Arc<dyn Objects>, id: UploadI
     let upload = &found.value;
     match upload.state {
         UploadState::Initiated if upload.expires_at <= now => expire(context, &found).await,
-        UploadState::Completing if upload.lease.is_none_or(|lease| lease.until <= now) => {
+        UploadState::Completing
+            if leases == Leases::Abandoned || upload.lease.is_none_or(|lease| lease.until <= now) =>
+        {
             take_over(context, objects, found).await
         }
         UploadState::Initiated | UploadState::Completing => Ok(()),

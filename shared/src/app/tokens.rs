@@ -44,16 +44,14 @@ pub async fn create(context: &Context, caller: &Caller, new: &NewToken) -> Resul
     if caller.product_id.is_some() && caller.product_id != new.product_id {
         return Err(AppError::BeyondLimit("one product"));
     }
-    let (token, text) = make(context, new, Some(caller.token_id))?;
-    store(context, Some(caller), &token).await?;
+    let text = new_text(context)?;
+    let token = describe(context, new, &text, Some(caller.token_id));
+    store(context, Some(caller), &token, Batch::default()).await?;
     Ok((token, text))
 }
 
-fn make(context: &Context, new: &NewToken, by: Option<TokenId>) -> Result<(Token, TokenText), AppError> {
-    let mut random = [0_u8; 32];
-    context.ids.secret(&mut random)?;
-    let text = TokenText::make(context.ids.token()?, &random);
-    let token = Token {
+fn describe(context: &Context, new: &NewToken, text: &TokenText, by: Option<TokenId>) -> Token {
+    Token {
         token_id: text.token_id,
         name: new.name.clone(),
         hash: text.hash(),
@@ -63,12 +61,15 @@ fn make(context: &Context, new: &NewToken, by: Option<TokenId>) -> Result<(Token
         created_at: context.clock.now_ms(),
         expires_at: new.expires_at,
         created_by: by,
-    };
-    Ok((token, text))
+    }
 }
 
-async fn store(context: &Context, caller: Option<&Caller>, token: &Token) -> Result<(), AppError> {
-    let mut batch = Batch::default();
+async fn store(
+    context: &Context,
+    caller: Option<&Caller>,
+    token: &Token,
+    mut batch: Batch,
+) -> Result<(), AppError> {
     batch.put(keys::token(token.token_id), token, Expect::Absent)?;
     let after = json!({ "name": token.name, "scopes": token.scopes, "tenant_id": token.tenant_id,
         "product_id": token.product_id, "expires_at": token.expires_at });
@@ -78,16 +79,46 @@ async fn store(context: &Context, caller: Option<&Caller>, token: &Token) -> Res
     context.store.commit(batch).await
 }
 
-/// Makes the first token of a deployment, with every scope, unless there is one already.
+/// What a deployment without any token needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// Nothing: there are tokens.
+    Done,
+    /// Its first token. One that was written down before a crash is as good as a new one.
+    First,
+    /// A new token, since all that there were have been revoked.
+    Again,
+}
+
+/// Whether the deployment needs a token that can make others.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn bootstrap(context: &Context) -> Result<Option<TokenText>, AppError> {
+pub async fn bootstrap_needed(context: &Context) -> Result<Bootstrap, AppError> {
     let query =
         Query { partition: keys::TOKENS.into(), prefix: String::new(), after: None, limit: 1, descending: false };
     if !context.store.query::<Token>(&query).await?.is_empty() {
-        return Ok(None);
+        return Ok(Bootstrap::Done);
     }
+    let before = context.store.get_raw(&[keys::bootstrap()]).await?.iter().any(Option::is_some);
+    Ok(if before { Bootstrap::Again } else { Bootstrap::First })
+}
+
+/// The text of a token that is yet to be stored: write it where the operator finds it, then call [`bootstrap`].
+///
+/// # Errors
+/// [`AppError::Entropy`]
+pub fn new_text(context: &Context) -> Result<TokenText, AppError> {
+    let mut random = [0_u8; 32];
+    context.ids.secret(&mut random)?;
+    Ok(TokenText::make(context.ids.token()?, &random))
+}
+
+/// Stores the first token of a deployment, with every scope.
+///
+/// # Errors
+/// Those of the store.
+pub async fn bootstrap(context: &Context, text: &TokenText) -> Result<(), AppError> {
     let new = NewToken {
         name: "bootstrap".into(),
         scopes: Scope::ALL.to_vec(),
@@ -95,9 +126,10 @@ pub async fn bootstrap(context: &Context) -> Result<Option<TokenText>, AppError>
         product_id: None,
         expires_at: None,
     };
-    let (token, text) = make(context, &new, None)?;
-    store(context, None, &token).await?;
-    Ok(Some(text))
+    let token = describe(context, &new, text, None);
+    let mut batch = Batch::default();
+    batch.put(keys::bootstrap(), &json!({ "token_id": token.token_id }), Expect::Anything)?;
+    store(context, None, &token, batch).await
 }
 
 /// Tokens from the oldest to the newest, and the sort key to go on from.

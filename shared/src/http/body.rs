@@ -94,6 +94,10 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
 /// 400 for what is no JSON, has duplicate, unknown or missing members, or members of another type.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     check_duplicates(bytes)?;
+    // serde would read an array as the members of a type in their order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(ApiError::bad_request("the body is to be an object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(readable(&error)))
 }
 

@@ -1,9 +1,7 @@
 //! A signing key in a file: PKCS#8 in PEM, readable by its owner alone.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +12,10 @@ use decision::{
     sign::{LocalKey, SignError},
 };
 
-use crate::ports::signer::{Signer, SignerError};
+use crate::{
+    adapters::secret_file,
+    ports::signer::{Signer, SignerError},
+};
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
@@ -37,14 +38,6 @@ pub enum LocalKeyError {
         #[source]
         source: io::Error,
     },
-    /// Others than the owner can read the file.
-    #[error("the signing key `{path}` can be read by others (mode {mode:o}): run `chmod 600 {path}`")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
     /// The file holds no PKCS#8 key in PEM.
     #[error("`{0}` holds no PKCS#8 private key in PEM (`-----BEGIN PRIVATE KEY-----`)")]
     NotPem(PathBuf),
@@ -64,13 +57,13 @@ impl LocalSigner {
     pub fn open(path: &Path, alg: Alg) -> Result<Self, LocalKeyError> {
         let failed = |source| LocalKeyError::File { path: path.to_owned(), source };
         if !path.try_exists().map_err(failed)? {
-            create(path, &LocalKey::generate(alg)?).map_err(failed)?;
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(failed)?;
+            }
+            secret_file::create(path, wrap_pem(&LocalKey::generate(alg)?).as_bytes()).map_err(failed)?;
         }
-        let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(LocalKeyError::Exposed { path: path.to_owned(), mode });
-        }
-        let pem = fs::read_to_string(path).map_err(failed)?;
+        let pem = String::from_utf8(secret_file::read(path).map_err(failed)?)
+            .map_err(|_| LocalKeyError::NotPem(path.to_owned()))?;
         let der = unwrap_pem(&pem).ok_or_else(|| LocalKeyError::NotPem(path.to_owned()))?;
         let signer = Self { key: LocalKey::from_pkcs8_der(&der)? };
         signer.prove()?;
@@ -84,24 +77,18 @@ impl LocalSigner {
     }
 }
 
-/// Writes the key beside its place and renames it there, so that a crash leaves no half of it.
-fn create(path: &Path, der: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
-    }
-    let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+/// The key in PEM (RFC 7468).
+fn wrap_pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    writeln!(file, "{BEGIN}")?;
-    for line in text.as_bytes().chunks(64) {
-        file.write_all(line)?;
-        file.write_all(b"\n")?;
+    let mut pem = format!("{BEGIN}\n");
+    for (index, letter) in text.chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
     }
-    writeln!(file, "{END}")?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    fs::File::open(folder)?.sync_all()
+    pem.push_str(&format!("\n{END}\n"));
+    pem
 }
 
 fn unwrap_pem(pem: &str) -> Option<Vec<u8>> {
@@ -124,6 +111,8 @@ impl Signer for LocalSigner {
 
 #[cfg(test)]
 mod tests {
+    use std::{error::Error, fs, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     #[tokio::test]
@@ -147,8 +136,9 @@ mod tests {
         LocalSigner::open(&path, Alg::Es256).unwrap();
         for mode in [0o640, 0o604, 0o660] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let error = LocalSigner::open(&path, Alg::Es256).unwrap_err().to_string();
-            assert!(error.contains("chmod 600"), "{error}");
+            let error = LocalSigner::open(&path, Alg::Es256).unwrap_err();
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("chmod 600"), "{cause}");
         }
     }
 

@@ -1,0 +1,227 @@
+//! Reading values out of the configuration while gathering everything that is wrong.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    path::PathBuf,
+};
+
+use serde_json::Value;
+
+use super::Repository;
+use crate::domain::{external_url::RepositoryPrefix, secret::Secret};
+
+/// Reads values by their dotted paths; what was not asked for in the end is unknown.
+pub(super) struct Reader<'a> {
+    root: Value,
+    environment: &'a BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(root: Value, environment: &'a BTreeMap<String, String>) -> Self {
+        Self { root, environment, problems: Vec::new() }
+    }
+
+    /// Takes a value out; null is as good as absent.
+    fn take(&mut self, path: &str) -> Option<Value> {
+        let (folder, name) = path.rsplit_once('.').map_or((None, path), |(folder, name)| (Some(folder), name));
+        let mut place = &mut self.root;
+        for key in folder.into_iter().flat_map(|folder| folder.split('.')) {
+            place = place.as_object_mut()?.get_mut(key)?;
+        }
+        place.as_object_mut()?.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn problem(&mut self, path: &str, rule: impl std::fmt::Display) {
+        self.problems.push(format!("`{path}`: {rule}"));
+    }
+
+    /// Leaves a part alone that belongs to a choice which was not made.
+    pub(super) fn ignore(&mut self, paths: &[&str]) {
+        for path in paths {
+            self.take(path);
+        }
+    }
+
+    fn text(&mut self, path: &str) -> Option<String> {
+        match self.take(path)? {
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            _ => {
+                self.problem(path, "expected text");
+                None
+            }
+        }
+    }
+
+    pub(super) fn path(&mut self, path: &str) -> Option<PathBuf> {
+        self.text(path).map(PathBuf::from)
+    }
+
+    /// An `http` or `https` URL without query, without the slash at its end.
+    pub(super) fn url(&mut self, path: &str) -> Option<String> {
+        let text = self.text(path)?;
+        match url::Url::parse(&text) {
+            Ok(url)
+                if matches!(url.scheme(), "http" | "https")
+                    && url.query().is_none()
+                    && url.fragment().is_none()
+                    && url.username().is_empty()
+                    && url.password().is_none() =>
+            {
+                Some(text.trim_end_matches('/').to_owned())
+            }
+            Ok(_) | Err(_) => {
+                self.problem(path, "expected a URL such as `https://updates.example.com`");
+                None
+            }
+        }
+    }
+
+    pub(super) fn whole(&mut self, path: &str, range: RangeInclusive<i64>, default: i64) -> i64 {
+        let Some(value) = self.take(path) else { return default };
+        match value.as_i64().filter(|number| range.contains(number)) {
+            Some(number) => number,
+            None => {
+                self.problem(path, format!("expected a whole number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    pub(super) fn flag(&mut self, path: &str, default: bool) -> bool {
+        let Some(value) = self.take(path) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            self.problem(path, "expected `true` or `false`");
+            default
+        })
+    }
+
+    /// One of some words; those that are documented but not built yet are named as such.
+    pub(super) fn word(
+        &mut self,
+        path: &str,
+        known: &[&str],
+        later: &[&str],
+        default: &str,
+    ) -> Option<String> {
+        let Some(text) = self.text(path) else { return Some(default.to_owned()) };
+        if known.contains(&text.as_str()) {
+            return Some(text);
+        }
+        if later.contains(&text.as_str()) {
+            self.problem(path, format!("`{text}` is not built yet; this version has: {}", known.join(", ")));
+        } else {
+            self.problem(path, format!("expected one of: {}", [known, later].concat().join(", ")));
+        }
+        None
+    }
+
+    pub(super) fn ports(&mut self, path: &str) -> Option<BTreeSet<u16>> {
+        let value = self.take(path)?;
+        let port = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
+        let ports: Option<BTreeSet<u16>> = value.as_array().and_then(|list| list.iter().map(port).collect());
+        if ports.is_none() {
+            self.problem(path, "expected a list of ports");
+        }
+        ports
+    }
+
+    pub(super) fn repositories(&mut self) -> Vec<Repository> {
+        let entries = match self.take("repositories") {
+            None => return Vec::new(),
+            Some(Value::Array(entries)) => entries,
+            Some(_) => {
+                self.problem("repositories", "expected a list");
+                return Vec::new();
+            }
+        };
+        let mut repositories = Vec::new();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let path = format!("repositories[{index}]");
+            let mut inner = Reader::new(entry, self.environment);
+            let repository = inner.repository();
+            self.problems.extend(inner.finish().into_iter().map(|problem| format!("{path}: {problem}")));
+            repositories.extend(repository);
+        }
+        repositories
+    }
+
+    fn repository(&mut self) -> Option<Repository> {
+        let name = self.text("name");
+        let kind = self.word("type", &["https"], &["s3", "minio", "gcs", "jfrog", "github"], "https");
+        let prefix = self.text("url_prefix");
+        let credentials = self.credentials();
+        let ca_pem = self.file("ca_file");
+        let allow_private = self.flag("allow_private", false);
+        let products = self.products();
+        if name.is_none() || prefix.is_none() {
+            self.problem("name, url_prefix", "both are needed");
+        }
+        let prefix = RepositoryPrefix::parse(&prefix?).map_err(|error| self.problem("url_prefix", error)).ok();
+        kind?;
+        let url_prefix = prefix?;
+        Some(Repository { name: name?, url_prefix, credentials, allow_private, ca_pem, products })
+    }
+
+    fn credentials(&mut self) -> Option<Secret> {
+        let reference = self.text("credentials")?;
+        if let Some(name) = reference.strip_prefix("env:") {
+            let value = self.environment.get(name).cloned();
+            if value.is_none() {
+                self.problem("credentials", format!("the environment variable `{name}` is not set"));
+            }
+            return value.map(Secret::new);
+        }
+        if let Some(path) = reference.strip_prefix("file:") {
+            return match std::fs::read_to_string(path) {
+                Ok(text) => Some(Secret::new(text.trim_end().to_owned())),
+                Err(error) => {
+                    self.problem("credentials", format!("`{path}` cannot be read: {error}"));
+                    None
+                }
+            };
+        }
+        // The text itself may be a secret that was put here by mistake: it is not repeated.
+        self.problem("credentials", "expected a reference: `env:NAME` or `file:PATH`");
+        None
+    }
+
+    fn file(&mut self, path: &str) -> Option<Vec<u8>> {
+        let name = self.text(path)?;
+        std::fs::read(&name)
+            .map_err(|error| self.problem(path, format!("`{name}` cannot be read: {error}")))
+            .ok()
+    }
+
+    fn products(&mut self) -> Option<Vec<crate::domain::names::ProductId>> {
+        let value = self.take("products")?;
+        let products: Option<Vec<_>> =
+            value.as_array().and_then(|list| list.iter().map(|text| text.as_str()?.parse().ok()).collect());
+        if products.is_none() {
+            self.problem("products", "expected a list of product ids");
+        }
+        products
+    }
+
+    /// Everything that was wrong, and every key that nobody asked for.
+    pub(super) fn finish(mut self) -> Vec<String> {
+        let mut unknown = Vec::new();
+        leftovers("", &self.root, &mut unknown);
+        self.problems.extend(unknown.iter().map(|path| format!("`{path}`: there is no such key")));
+        self.problems
+    }
+}
+
+fn leftovers(path: &str, value: &Value, found: &mut Vec<String>) {
+    let Value::Object(members) = value else { return };
+    for (name, value) in members {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match value {
+            Value::Object(inner) if !inner.is_empty() => leftovers(&path, value, found),
+            Value::Object(_) | Value::Null => {}
+            _ => found.push(path),
+        }
+    }
+}
