@@ -25,7 +25,7 @@ use shared::{
         token::Scope,
     },
     http::{
-        auth::{Anyone, Authenticated},
+        auth::Authenticated,
         body::{self, JsonBytes},
         error::ApiError,
         idempotent::{self, Creating, Outcome},
@@ -175,7 +175,6 @@ async fn revoke_release(
 
 async fn notes(
     State(ports): State<Ports>,
-    Anyone(_): Anyone,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id: ReleaseId = text::read_path(&id)?;

@@ -114,7 +114,7 @@ pub async fn verify_again(context: &Context, caller: &Caller, id: ArtifactId) ->
     let artifact = retrying(|| async {
         let found = access::artifact(context, caller, id).await?;
         if found.value.state == ArtifactState::Revoked {
-            return Err(state_refusal(&found.value, "revoked is final"));
+            return Err(AppError::ArtifactRevoked(id));
         }
         let mut artifact = found.value.clone();
         let now = context.clock.now_ms();
@@ -172,7 +172,6 @@ impl Intervention {
 
     fn refusal(self, state: ArtifactState) -> Option<&'static str> {
         match (self, state) {
-            (_, ArtifactState::Revoked) => Some("revoked is final"),
             (Self::Revoke, _) | (Self::Quarantine, ArtifactState::Available) => None,
             (Self::Restore, ArtifactState::Quarantined) => None,
             (Self::Quarantine, _) => Some("only an AVAILABLE artifact can be quarantined"),
@@ -196,6 +195,9 @@ pub async fn intervene(
         let found = access::artifact(context, caller, id).await?;
         if found.value.state == intervention.target() {
             return Ok(found.value);
+        }
+        if found.value.state == ArtifactState::Revoked {
+            return Err(AppError::ArtifactRevoked(id));
         }
         if let Some(hint) = intervention.refusal(found.value.state) {
             return Err(state_refusal(&found.value, hint));

@@ -79,8 +79,8 @@ pub enum AppError {
         /// What differs.
         difference: &'static str,
     },
-    /// The bytes belong to an artifact that was revoked.
-    #[error("these bytes were revoked as `{0}` and cannot come back")]
+    /// The artifact, or the one that has the same bytes, was revoked.
+    #[error("`{0}` was revoked, which is final: neither it nor its bytes can come back")]
     ArtifactRevoked(ArtifactId),
     /// A live release names the artifact.
     #[error("the release `{0}` names this artifact: revoke the release first")]

@@ -182,6 +182,9 @@ async fn gather(context: &Context, caller: &Caller, new: &NewRelease) -> Result<
         let member = format!("artifacts[{index}].artifact_id");
         let found = access::artifact(context, caller, part.artifact_id).await?;
         let state = found.value.state;
+        if state == ArtifactState::Revoked {
+            return Err(AppError::ArtifactRevoked(part.artifact_id));
+        }
         if !matches!(state, ArtifactState::Available | ArtifactState::Verifying) {
             let hint = "a release takes artifacts that are AVAILABLE or VERIFYING";
             return Err(AppError::ArtifactNotAvailable { id: part.artifact_id, state: state.as_str(), hint });

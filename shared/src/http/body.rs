@@ -7,6 +7,8 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
+use bytes::BytesMut;
+use futures_util::StreamExt;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
@@ -16,6 +18,8 @@ use super::error::ApiError;
 
 /// The largest JSON body, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// How much of a larger body is read before the answer, in bytes.
+const MAX_DRAINED: usize = 16 * 1024 * 1024;
 
 /// A body, read whole and not yet understood: the idempotency of a request depends on its bytes.
 #[derive(Debug, Clone)]
@@ -57,25 +61,24 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let too_large =
         || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "a JSON body has at most 1 MiB");
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY) {
+    let mut stream = body.into_data_stream();
+    let mut kept = BytesMut::new();
+    let mut total = 0_usize;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| ApiError::bad_request("the body ended early"))?;
+        total = total.saturating_add(chunk.len());
+        // A caller in the middle of sending hears no answer, so a little more than is allowed is read and dropped.
+        if total > MAX_DRAINED {
+            return Err(too_large());
+        }
+        if total <= MAX_BODY {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if total > MAX_BODY || declared.is_some_and(|length| length > MAX_BODY) {
         return Err(too_large());
     }
-    match axum::body::to_bytes(body, MAX_BODY).await {
-        Ok(bytes) => Ok(bytes),
-        Err(error) if is_length_limit(&error) => Err(too_large()),
-        Err(_) => Err(ApiError::bad_request("the body ended early")),
-    }
-}
-
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if cause.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+    Ok(kept.freeze())
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -73,7 +73,7 @@ impl Parameters {
     /// # Errors
     /// 422 for a cursor of another token or query.
     pub fn after(&self, caller: &Caller, list: &str) -> Result<Option<String>, ApiError> {
-        self.get("cursor").map(|cursor| cursor::read(caller, &self.scope(list), cursor)).transpose()
+        self.get("cursor").filter(|cursor| !cursor.is_empty()).map(|cursor| cursor::read(caller, &self.scope(list), cursor)).transpose()
     }
 
     /// The cursor that goes on from a sort key.

@@ -9,6 +9,8 @@ fn schemathesis_finds_no_difference_between_the_document_and_the_service() {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new(settings::python("st"))
+        .arg("--config-file")
+        .arg(settings::checkout("docs/api/schemathesis.toml"))
         .arg("run")
         .arg(settings::checkout("docs/api/openapi.yaml"))
         .args([
