@@ -114,7 +114,8 @@ async fn start(config: &Config, listen: SocketAddr, data: &Path) -> Result<(Runn
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|source| ServeError::Io { what: listen.to_string(), source })?;
-    let address = listener.local_addr().map_err(|source| ServeError::Io { what: listen.to_string(), source })?;
+    let address =
+        listener.local_addr().map_err(|source| ServeError::Io { what: listen.to_string(), source })?;
     let base_url = format!("http://{address}");
     let service = wiring::embedded(config, &base_url, data).await?;
     let (admin_token, fresh) = first_token(&service, data).await?;
@@ -171,7 +172,10 @@ fn router(service: &wiring::Embedded) -> Router {
         .merge(complete::router(complete::Ports { context: complete.0, objects: complete.1 }))
         .merge(download::router(download::Ports { context: download.0, objects: download.1 }))
         .merge(manage::router(manage::Ports { context: manage.0, objects: manage.1 }))
-        .merge(decide::router(decide::Ports { context: context.clone(), decider: Arc::clone(&service.decider) }))
+        .merge(decide::router(decide::Ports {
+            context: context.clone(),
+            decider: Arc::clone(&service.decider),
+        }))
         .merge(objects::router(objects::Ports {
             context: context.clone(),
             receiver: Arc::clone(&service.receiver),

@@ -135,7 +135,16 @@ impl std::error::Error for ConfigError {}
 
 /// The keys of the top level: what else begins with `BP_` in the environment is none of ours.
 const TOP: [&str; 10] = [
-    "log", "base_url", "storage", "metadata", "signing", "external", "uploads", "decisions", "cdn_url", "repositories",
+    "log",
+    "base_url",
+    "storage",
+    "metadata",
+    "signing",
+    "external",
+    "uploads",
+    "decisions",
+    "cdn_url",
+    "repositories",
 ];
 
 impl Config {
@@ -191,7 +200,7 @@ impl Config {
             storage: storage?,
             metadata: metadata?,
             signing: signing?,
-            external: external?,
+            external,
             upload_expires_in_seconds: reader.whole("uploads.expires_in_seconds", 1..=2_592_000, 86_400),
             upload_max_size_bytes: reader
                 .whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400)
@@ -264,18 +273,19 @@ fn signing(reader: &mut Reader, data: &Path) -> Option<Signing> {
     let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
     let mode = reader.word("signing.mode", &["direct"], &["delegated"], "direct");
     let kind = reader.word("signing.type", &["local"], &["kms"], "local");
-    (mode?, kind?);
+    mode?;
+    kind?;
     let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
     Some(Signing::Local { key_file, algorithm })
 }
 
-fn external(reader: &mut Reader) -> Option<External> {
+fn external(reader: &mut Reader<'_>) -> External {
     let denied = reader.ports("external.denied_ports");
     let mut url_rules = UrlRules::default();
     if let Some(denied) = denied {
         url_rules.denied_ports = denied;
     }
-    Some(External {
+    External {
         allow_declared: reader.flag("external.allow_declared", false),
         url_rules,
         connect_timeout_seconds: reader.whole("external.connect_timeout_seconds", 1..=300, 10).unsigned_abs(),
@@ -285,7 +295,7 @@ fn external(reader: &mut Reader) -> Option<External> {
             .whole("external.min_bytes_per_second", 1..=1_073_741_824, 262_144)
             .unsigned_abs(),
         retry_first_seconds: reader.whole("external.retry_first_seconds", 1..=3_600, 30),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -309,7 +319,8 @@ mod tests {
     #[test]
     fn the_environment_is_laid_over_the_file() {
         let text = "base_url: https://a.example\nuploads: { expires_in_seconds: 60 }\n";
-        let config = read(text, &[("BP_UPLOADS__EXPIRES_IN_SECONDS", "90"), ("BP_BASE_URL", "https://b.example/")]);
+        let config =
+            read(text, &[("BP_UPLOADS__EXPIRES_IN_SECONDS", "90"), ("BP_BASE_URL", "https://b.example/")]);
         let config = config.unwrap();
         assert_eq!(config.upload_expires_in_seconds, 90);
         assert_eq!(config.base_url.as_deref(), Some("https://b.example"));
@@ -320,10 +331,20 @@ mod tests {
         let text = "base_url: ftp://x\nuploads: { expires_in_seconds: soon, max_size_bytes: 0 }\nstrange: 1\n\
                     storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n";
         let error = read(text, &[]).unwrap_err();
-        for key in ["base_url", "uploads.expires_in_seconds", "uploads.max_size_bytes", "strange", "storage.type",
-            "signing.mode", "external.allow_declared", "external.typo"]
-        {
-            assert!(error.problems.iter().any(|problem| problem.contains(&format!("`{key}`"))), "{key}: {error}");
+        for key in [
+            "base_url",
+            "uploads.expires_in_seconds",
+            "uploads.max_size_bytes",
+            "strange",
+            "storage.type",
+            "signing.mode",
+            "external.allow_declared",
+            "external.typo",
+        ] {
+            assert!(
+                error.problems.iter().any(|problem| problem.contains(&format!("`{key}`"))),
+                "{key}: {error}"
+            );
         }
     }
 

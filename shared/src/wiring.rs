@@ -190,7 +190,8 @@ fn url_key(path: &Path, entropy: &dyn Entropy) -> Result<UrlKey, WiringError> {
         crate::adapters::secret_file::create(path, &fresh).map_err(failed)?;
     }
     let bytes = crate::adapters::secret_file::read(path).map_err(failed)?;
-    let bytes: [u8; 32] =
-        bytes.try_into().map_err(|_| failed(io::Error::other("it does not hold 32 bytes: delete it to make another")))?;
+    let bytes: [u8; 32] = bytes
+        .try_into()
+        .map_err(|_| failed(io::Error::other("it does not hold 32 bytes: delete it to make another")))?;
     Ok(UrlKey::from_bytes(&bytes))
 }

@@ -1,5 +1,7 @@
 //! Every metadata store keeps the promises of `contract::items`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use shared::{
@@ -59,7 +61,12 @@ async fn what_was_committed_outlives_the_process_that_did_it() {
     use shared::ports::items::{Expect, Key, Write};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("items.db");
-    let put = Write::Put { key: Key::new("p", "a"), body: "{}".into(), expect: Expect::Absent, expires_at: Some(5) };
+    let put = Write::Put {
+        key: Key::new("p", "a"),
+        body: "{}".into(),
+        expect: Expect::Absent,
+        expires_at: Some(5),
+    };
     let store = SqliteItems::open(&path).unwrap();
     store.commit(vec![put]).await.unwrap();
     drop(store);

@@ -14,7 +14,8 @@ pub fn unique(prefix: &str) -> String {
 /// Bytes that no other call of this process gets.
 pub fn installer(len: usize) -> Vec<u8> {
     let mut bytes = unique("installer").into_bytes();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64
+        ^ bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     while bytes.len() < len {
         state ^= state << 13;
         state ^= state >> 7;

@@ -4,7 +4,10 @@ use std::path::Path;
 
 /// Prints the lines.
 pub(super) fn print(base_url: &str, data: &Path) {
-    println!("\nThe admin token is in {}. In another terminal, with a file named installer.msi:\n", token(data));
+    println!(
+        "\nThe admin token is in {}. In another terminal, with a file named installer.msi:\n",
+        token(data)
+    );
     for line in lines(base_url, data) {
         println!("{line}");
     }

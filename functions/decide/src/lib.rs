@@ -82,7 +82,8 @@ async fn decide(
 
 fn json_text(text: Bytes, cache: &'static str) -> Response {
     let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, HeaderValue::from_static(cache))], text).into_response()
+    ([(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, HeaderValue::from_static(cache))], text)
+        .into_response()
 }
 
 async fn explain(
@@ -109,7 +110,8 @@ async fn update_decisions(
 ) -> Result<Response, ApiError> {
     let tenant: TenantId = text::read_path(&tenant)?;
     caller.need_for_tenant(Scope::AdminRead, &tenant)?;
-    let parameters = Parameters::read(raw.as_deref(), &["product_id", "platform", "arch", "current_version"])?;
+    let parameters =
+        Parameters::read(raw.as_deref(), &["product_id", "platform", "arch", "current_version"])?;
     let product: ProductId = parameters.need("product_id")?;
     let question = Question {
         product_id: product,
@@ -135,7 +137,10 @@ async fn current_keyset(State(ports): State<Ports>) -> Response {
     (CACHE, Json(ports.decider.keyset().as_ref().clone())).into_response()
 }
 
-async fn keyset_version(State(ports): State<Ports>, Path(version): Path<String>) -> Result<Response, ApiError> {
+async fn keyset_version(
+    State(ports): State<Ports>,
+    Path(version): Path<String>,
+) -> Result<Response, ApiError> {
     let version: u64 = text::read_path(&version)?;
     Ok((CACHE, Json(keyset::version(&ports.context, version).await?)).into_response())
 }

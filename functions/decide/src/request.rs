@@ -97,12 +97,16 @@ fn camel_case(member: &str) -> String {
 /// Reads a request's body.
 pub(crate) fn read(bytes: &[u8]) -> Result<Asked, ApiError> {
     check_duplicates(bytes)?;
-    let body: Value = serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("the body is no JSON"))?;
+    let body: Value =
+        serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("the body is no JSON"))?;
     let members = body.as_object().ok_or_else(|| ApiError::bad_request("the body is to be an object"))?;
     let top = Object { members, path: String::new() };
     let rows = top.list("products")?.ok_or_else(|| ApiError::bad_request("`products` is missing"))?;
     if !(1..=MAX_PRODUCTS).contains(&rows.len()) {
-        return Err(ApiError::invalid("products", format!("1 to {MAX_PRODUCTS} products can be asked about")));
+        return Err(ApiError::invalid(
+            "products",
+            format!("1 to {MAX_PRODUCTS} products can be asked about"),
+        ));
     }
     let channel: Option<Channel> = top.parse("channel", top.text("channel")?)?;
     let tenant: Option<TenantId> = top.parse("tenant_id", top.text("tenant_id")?)?;
@@ -127,7 +131,9 @@ fn nonce(top: &Object<'_>) -> Result<Option<String>, ApiError> {
     let Some(nonce) = top.text("nonce")? else { return Ok(None) };
     match URL_SAFE_NO_PAD.decode(nonce) {
         Ok(bytes) if (16..=64).contains(&bytes.len()) => Ok(Some(nonce.to_owned())),
-        Ok(_) | Err(_) => Err(ApiError::invalid("nonce", "expected 16 to 64 bytes in base64url without padding")),
+        Ok(_) | Err(_) => {
+            Err(ApiError::invalid("nonce", "expected 16 to 64 bytes in base64url without padding"))
+        }
     }
 }
 
@@ -171,7 +177,8 @@ fn installer_types(row: &Object<'_>) -> Result<Vec<InstallerType>, ApiError> {
 mod tests {
     use super::*;
 
-    const ROW: &str = r#"{"product_id":"editor","current_version":"1.0.0","platform":"windows","arch":"x86_64"}"#;
+    const ROW: &str =
+        r#"{"product_id":"editor","current_version":"1.0.0","platform":"windows","arch":"x86_64"}"#;
 
     fn refusal(body: &str) -> (u16, String) {
         let error = read(body.as_bytes()).unwrap_err();
@@ -192,9 +199,13 @@ mod tests {
 
     #[test]
     fn the_top_level_gives_defaults_for_the_rows() {
-        let body = format!(r#"{{"products":[{ROW},{}],"channel":"beta"}}"#, ROW.replace('}', r#","channel":"dev"}"#));
+        let body = format!(
+            r#"{{"products":[{ROW},{}],"channel":"beta"}}"#,
+            ROW.replace('}', r#","channel":"dev"}"#)
+        );
         let asked = read(body.as_bytes()).unwrap();
-        let channels: Vec<_> = asked.questions.iter().map(|question| question.asked_channel().as_str()).collect();
+        let channels: Vec<_> =
+            asked.questions.iter().map(|question| question.asked_channel().as_str()).collect();
         assert_eq!(channels, ["beta", "dev"]);
     }
 

@@ -33,7 +33,7 @@ fn decision(decider: &Decider, question: &Question, answer: &Answer<'_>) -> Valu
     view
 }
 
-fn set<T: serde::Serialize>(set: Option<Set<T>>, default: Value) -> Value {
+fn set<T: serde::Serialize>(set: Option<Set<T>>, default: &Value) -> Value {
     match set {
         Some(set) => json!({ "value": set.value, "levels": [set.level] }),
         None => json!({ "value": default, "levels": ["default"] }),
@@ -53,11 +53,11 @@ fn policy(question: &Question, found: &Explanation<'_>) -> Value {
     let levels = |levels: Vec<Level>| if levels.is_empty() { json!(["default"]) } else { json!(levels) };
     json!({
         "channel": channel,
-        "mode": set(policy.mode, json!(policy.mode())),
-        "pinned_range": set(policy.pinned_range, Value::Null),
+        "mode": set(policy.mode, &json!(policy.mode())),
+        "pinned_range": set(policy.pinned_range, &Value::Null),
         "blocked_versions": { "value": blocked, "levels": levels(blocked_levels) },
         "paused": { "value": policy.paused.is_some(), "levels": levels(policy.paused.into_iter().collect()) },
-        "min_version": set(policy.min_version, Value::Null),
+        "min_version": set(policy.min_version, &Value::Null),
     })
 }
 

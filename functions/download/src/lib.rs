@@ -57,7 +57,8 @@ async fn handle(
     let found: Option<Stored<Artifact>> = context.store.get(keys::artifact(id)).await?;
     let artifact = found.ok_or(AppError::NotFound)?.value;
     if artifact.access == Access::Token {
-        let missing = AppError::Unauthorized("this artifact needs a token with the scope `artifacts:download`");
+        let missing =
+            AppError::Unauthorized("this artifact needs a token with the scope `artifacts:download`");
         let caller = caller.ok_or(missing)?;
         caller.need(Scope::ArtifactsDownload)?;
         if !access::sees_artifact(context, &caller, &artifact).await? {
@@ -75,7 +76,8 @@ async fn handle(
 }
 
 fn redirect(url: &str) -> Result<Response, ApiError> {
-    let location = HeaderValue::from_str(url).map_err(|_| AppError::Internal("a stored URL is no header value"))?;
+    let location =
+        HeaderValue::from_str(url).map_err(|_| AppError::Internal("a stored URL is no header value"))?;
     let no_store = HeaderValue::from_static("no-store");
     Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, no_store)]).into_response())
 }
@@ -96,7 +98,8 @@ async fn managed(
     if range::not_modified(headers, &etag) {
         let no_store = HeaderValue::from_static("no-store");
         let tag = tag(&etag)?;
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag), (header::CACHE_CONTROL, no_store)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag), (header::CACHE_CONTROL, no_store)])
+            .into_response());
     }
     let wanted = range::wanted(headers, artifact.size_bytes, &etag);
     if wanted == Wanted::Nothing {
@@ -144,10 +147,10 @@ fn stream_response(
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let disposition = artifact.file_name.as_ref().map_or_else(
-        || "attachment".to_owned(),
-        |name| format!("attachment; filename=\"{name}\""),
-    );
+    let disposition = artifact
+        .file_name
+        .as_ref()
+        .map_or_else(|| "attachment".to_owned(), |name| format!("attachment; filename=\"{name}\""));
     if let Ok(value) = HeaderValue::from_str(&disposition) {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }

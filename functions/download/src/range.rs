@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn malformed_and_multiple_ranges_are_ignored() {
-        for range in ["bytes=", "bytes=-", "bytes=5-1", "bytes=a-b", "items=0-1", "bytes=0-1,5-6", "bytes=+1-2"] {
+        for range in
+            ["bytes=", "bytes=-", "bytes=5-1", "bytes=a-b", "items=0-1", "bytes=0-1,5-6", "bytes=+1-2"]
+        {
             assert_eq!(of(range), Wanted::Whole, "{range}");
         }
     }

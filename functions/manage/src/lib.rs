@@ -58,7 +58,12 @@ struct Page {
 }
 
 impl Page {
-    fn read(caller: &Caller, list: String, RawQuery(raw): RawQuery, filters: &[&str]) -> Result<Self, ApiError> {
+    fn read(
+        caller: &Caller,
+        list: String,
+        RawQuery(raw): RawQuery,
+        filters: &[&str],
+    ) -> Result<Self, ApiError> {
         let known = [filters, &["limit", "cursor"]].concat();
         let parameters = Parameters::read(raw.as_deref(), &known)?;
         let after = parameters.after(caller, &list)?;

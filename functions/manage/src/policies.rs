@@ -32,7 +32,10 @@ pub(crate) fn router() -> Router<Ports> {
         .route("/v1/policy", get(read_global).put(replace_global))
         .route("/v1/products/{product}/policy", get(read_product).put(replace_product))
         .route("/v1/tenants/{tenant}/policy", get(read_tenant).put(replace_tenant))
-        .route("/v1/tenants/{tenant}/policies/{product}", get(read_tenant_product).put(replace_tenant_product))
+        .route(
+            "/v1/tenants/{tenant}/policies/{product}",
+            get(read_tenant_product).put(replace_tenant_product),
+        )
 }
 
 fn answer(policy: &Policy) -> Result<Response, ApiError> {

@@ -166,17 +166,15 @@ async fn revoke_release(
     caller.need(Scope::CiWrite)?;
     let order = body::parse::<request::Revoke>(&bytes)?.read()?;
     let release = revoke::revoke(&ports.context, &caller, text::read_path(&id)?, &order).await?;
-    let revocation = release.revocation.ok_or(AppError::Internal("a revoked release without its revocation"))?;
+    let revocation =
+        release.revocation.ok_or(AppError::Internal("a revoked release without its revocation"))?;
     Ok(Json(json!({
         "release_id": release.release_id, "status": release.status, "revoked_at": views::time(revocation.at),
         "revoked_by": revocation.by, "reason": revocation.reason,
     })))
 }
 
-async fn notes(
-    State(ports): State<Ports>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+async fn notes(State(ports): State<Ports>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id: ReleaseId = text::read_path(&id)?;
     let found: Option<Stored<Release>> = ports.context.store.get(keys::release(id)).await?;
     let published = found.filter(|release| release.value.status == ReleaseStatus::Published);

@@ -68,7 +68,8 @@ struct Request {
 impl Request {
     fn read(self) -> Result<Registration, ApiError> {
         if self.source_type != "EXTERNAL" {
-            let rule = "`EXTERNAL` is registered here; bytes for managed storage go to `/v1/artifacts/uploads`";
+            let rule =
+                "`EXTERNAL` is registered here; bytes for managed storage go to `/v1/artifacts/uploads`";
             return Err(ApiError::invalid("source_type", rule));
         }
         if self.escrow == Some(true) {

@@ -18,10 +18,12 @@ use crate::domain::{
 /// # Errors
 /// [`AppError::Unauthorized`], and those of the store.
 pub async fn authenticate(context: &Context, text: &str) -> Result<Caller, AppError> {
-    let text: TokenText =
-        text.parse().map_err(|_| AppError::Unauthorized("the token is mistyped, or not one of this service's"))?;
+    let text: TokenText = text
+        .parse()
+        .map_err(|_| AppError::Unauthorized("the token is mistyped, or not one of this service's"))?;
     let unknown = AppError::Unauthorized("the token is unknown or was revoked");
-    let Some(Stored { value: token, .. }) = context.store.get::<Token>(keys::token(text.token_id)).await? else {
+    let Some(Stored { value: token, .. }) = context.store.get::<Token>(keys::token(text.token_id)).await?
+    else {
         return Err(unknown);
     };
     // Hashes are compared, not secrets: how long it takes says nothing about the token.
@@ -100,7 +102,11 @@ impl Caller {
 ///
 /// # Errors
 /// [`AppError::NotFound`], and those of the store.
-pub async fn artifact(context: &Context, caller: &Caller, id: ArtifactId) -> Result<Stored<Artifact>, AppError> {
+pub async fn artifact(
+    context: &Context,
+    caller: &Caller,
+    id: ArtifactId,
+) -> Result<Stored<Artifact>, AppError> {
     let found = context.store.get::<Artifact>(keys::artifact(id)).await?.ok_or(AppError::NotFound)?;
     if sees_artifact(context, caller, &found.value).await? { Ok(found) } else { Err(AppError::NotFound) }
 }
@@ -109,7 +115,11 @@ pub async fn artifact(context: &Context, caller: &Caller, id: ArtifactId) -> Res
 ///
 /// # Errors
 /// Those of the store.
-pub async fn sees_artifact(context: &Context, caller: &Caller, artifact: &Artifact) -> Result<bool, AppError> {
+pub async fn sees_artifact(
+    context: &Context,
+    caller: &Caller,
+    artifact: &Artifact,
+) -> Result<bool, AppError> {
     let Some(product) = &caller.product_id else { return Ok(true) };
     if artifact.registered_by == caller.token_id || artifact.registered_for.as_ref() == Some(product) {
         return Ok(true);

@@ -172,8 +172,9 @@ impl Intervention {
 
     fn refusal(self, state: ArtifactState) -> Option<&'static str> {
         match (self, state) {
-            (Self::Revoke, _) | (Self::Quarantine, ArtifactState::Available) => None,
-            (Self::Restore, ArtifactState::Quarantined) => None,
+            (Self::Revoke, _)
+            | (Self::Quarantine, ArtifactState::Available)
+            | (Self::Restore, ArtifactState::Quarantined) => None,
             (Self::Quarantine, _) => Some("only an AVAILABLE artifact can be quarantined"),
             (Self::Restore, _) => Some("only a QUARANTINED artifact can be restored"),
         }
@@ -267,7 +268,8 @@ pub async fn delete(
 async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Result<Artifact, AppError> {
     let found = access::artifact(context, caller, id).await?;
     for (_, used) in context.store.query_all::<Use>(&keys::of_artifact(id), keys::USE).await? {
-        let release: Option<Stored<Release>> = context.store.get(keys::release(used.value.release_id)).await?;
+        let release: Option<Stored<Release>> =
+            context.store.get(keys::release(used.value.release_id)).await?;
         let live = |status| matches!(status, ReleaseStatus::Published | ReleaseStatus::PendingArtifacts);
         if release.is_some_and(|release| live(release.value.status)) {
             return Err(AppError::ArtifactInUse(used.value.release_id));
@@ -283,8 +285,10 @@ async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Re
         |url| keys::external_bytes(&artifact.sha256, url),
     );
     batch.delete(bytes, Expect::Anything);
-    let before = json!({ "sha256": artifact.sha256, "size_bytes": artifact.size_bytes, "state": artifact.state });
-    let entry = Entry { kind: "artifact.deleted", subject: id.to_string(), before: Some(before), after: None };
+    let before =
+        json!({ "sha256": artifact.sha256, "size_bytes": artifact.size_bytes, "state": artifact.state });
+    let entry =
+        Entry { kind: "artifact.deleted", subject: id.to_string(), before: Some(before), after: None };
     audit::record(&mut batch, context, Some(caller), entry)?;
     context.store.commit(batch).await?;
     Ok(artifact)

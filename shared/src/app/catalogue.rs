@@ -215,7 +215,8 @@ impl Catalogues {
         seen: Seen,
     ) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = Entry { value: Arc::new(heads.deployment.value), revision: heads.deployment.revision, seen };
+        let entry =
+            Entry { value: Arc::new(heads.deployment.value), revision: heads.deployment.revision, seen };
         state.deployment = Some(entry);
         state.unavailable = Some(Entry { value: unavailable, revision: heads.unavailable, seen });
         if let (Some(value), Some(head)) = (prepared, heads.product) {

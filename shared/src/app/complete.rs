@@ -67,7 +67,9 @@ pub async fn complete(
         return Err(AppError::OtherChecksum { declared: found.value.sha256, given });
     }
     let leased = lease(context, &found).await?;
-    finish(context, objects, Some(caller), leased).await.map(|artifact| Completed::Artifact(Box::new(artifact)))
+    finish(context, objects, Some(caller), leased)
+        .await
+        .map(|artifact| Completed::Artifact(Box::new(artifact)))
 }
 
 /// The answer that an upload has already, if any.
@@ -82,8 +84,10 @@ async fn ended(context: &Context, upload: &Upload) -> Result<Option<Completed>, 
         UploadState::Expired => Err(AppError::UploadExpired),
         UploadState::Aborted => Err(AppError::UploadAborted),
         UploadState::Completed => {
-            let id = upload.artifact_id.ok_or(AppError::Internal("a completed upload without its artifact"))?;
-            let artifact = context.store.get::<Artifact>(keys::artifact(id)).await?.ok_or(AppError::NotFound)?;
+            let id =
+                upload.artifact_id.ok_or(AppError::Internal("a completed upload without its artifact"))?;
+            let artifact =
+                context.store.get::<Artifact>(keys::artifact(id)).await?.ok_or(AppError::NotFound)?;
             Ok(Some(Completed::Artifact(Box::new(artifact.value))))
         }
     }

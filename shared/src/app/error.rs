@@ -41,7 +41,9 @@ pub enum AppError {
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The digest given at complete is not the one given at initiate.
-    #[error("`checksum` is `{given}`, but the upload was initiated for `{declared}`; the upload is unchanged")]
+    #[error(
+        "`checksum` is `{given}`, but the upload was initiated for `{declared}`; the upload is unchanged"
+    )]
     OtherChecksum {
         /// The digest given at initiate.
         declared: Sha256,
@@ -109,7 +111,9 @@ pub enum AppError {
         channel: String,
     },
     /// The version was made of other bytes.
-    #[error("version {0} was released with other bytes, and a version means one set of bytes for ever: raise the version")]
+    #[error(
+        "version {0} was released with other bytes, and a version means one set of bytes for ever: raise the version"
+    )]
     VersionUsed(String),
     /// The release is revoked.
     #[error("the release is revoked, which is final")]
@@ -160,7 +164,7 @@ pub enum AppError {
 
 impl AppError {
     /// A member that breaks a rule.
-    pub fn invalid(member: impl Into<String>, rule: impl ToString) -> Self {
+    pub fn invalid(member: impl Into<String>, rule: impl std::fmt::Display) -> Self {
         Self::Invalid { member: member.into(), rule: rule.to_string() }
     }
 }

@@ -160,14 +160,17 @@ async fn look(checker: &Checker, artifact: &Artifact) -> (Verification, Outcome)
         Location::External { url, .. } => (Verification::Fetched, fetch(checker, artifact, url).await),
         Location::Managed { key, .. } => {
             let outcome = match checker.objects.stat(key).await {
-                Ok(stat) if stat.size_bytes == artifact.size_bytes && stat.sha256 == Some(artifact.sha256) => {
+                Ok(stat)
+                    if stat.size_bytes == artifact.size_bytes && stat.sha256 == Some(artifact.sha256) =>
+                {
                     Outcome::Matches
                 }
                 Ok(_) => differs("CHECKSUM_MISMATCH", "the stored bytes are not the registered ones"),
                 Err(ObjectError::NotFound(_)) => differs("UPLOAD_FAILED", "the stored bytes are gone"),
-                Err(ObjectError::Unavailable(_)) => {
-                    Outcome::Failed { code: "UNAVAILABLE".into(), message: "the object store did not answer".into() }
-                }
+                Err(ObjectError::Unavailable(_)) => Outcome::Failed {
+                    code: "UNAVAILABLE".into(),
+                    message: "the object store did not answer".into(),
+                },
             };
             (Verification::StoreChecksum, outcome)
         }
@@ -184,8 +187,7 @@ async fn fetch(checker: &Checker, artifact: &Artifact, url: &str) -> Outcome {
     let Ok(url) = ExternalUrl::parse(url, &rules) else {
         return differs("URL_INVALID", "the stored URL is no longer acceptable");
     };
-    let request =
-        FetchRequest { url, declared_sha256: artifact.sha256, declared_size: artifact.size_bytes };
+    let request = FetchRequest { url, declared_sha256: artifact.sha256, declared_size: artifact.size_bytes };
     match checker.fetcher.fetch(&request).await {
         Ok(_) => Outcome::Matches,
         Err(error) => judged(&error),
@@ -215,7 +217,8 @@ async fn conclude(
         batch.delete(keys::verifying(id), Expect::Anything);
         artifact.attempts.next_at = now;
     } else {
-        let doubled = context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
+        let doubled =
+            context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
         artifact.attempts.next_at = now.saturating_add(doubled.min(HOUR_MS));
     }
     let next = (!settled).then_some(artifact.attempts.next_at);
@@ -268,8 +271,13 @@ fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now:
                 artifact.reason = Some(format!("UNREACHABLE: {code}: {message}"));
             }
         }
-        (ArtifactState::Available | ArtifactState::Quarantined, _)
-        | (ArtifactState::Rejected | ArtifactState::Revoked, _) => {}
+        (
+            ArtifactState::Available
+            | ArtifactState::Quarantined
+            | ArtifactState::Rejected
+            | ArtifactState::Revoked,
+            _,
+        ) => {}
     }
     artifact.state
 }
@@ -277,7 +285,9 @@ fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now:
 fn describe(outcome: &Outcome, means: Verification, now: i64) -> Check {
     let (result, code, message) = match outcome {
         Outcome::Matches => (CheckResult::Match, None, None),
-        Outcome::Differs { code, message } => (CheckResult::Mismatch, Some(code.clone()), Some(message.clone())),
+        Outcome::Differs { code, message } => {
+            (CheckResult::Mismatch, Some(code.clone()), Some(message.clone()))
+        }
         Outcome::Failed { code, message } => (CheckResult::Error, Some(code.clone()), Some(message.clone())),
     };
     Check { checked_at: now, means, result, code, message }

@@ -35,7 +35,9 @@ pub async fn ensure(context: &Context, key: &PublicKey) -> Result<Arc<Keyset>, A
         if let Some(keyset) = &newest {
             let listed = keyset.get(&kid);
             if listed.is_some_and(|listed| listed.revoked) {
-                return Err(AppError::Internal("the signing key is revoked in the keyset: configure another one"));
+                return Err(AppError::Internal(
+                    "the signing key is revoked in the keyset: configure another one",
+                ));
             }
             let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE;
             if fresh && listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE) {
@@ -52,7 +54,8 @@ pub async fn ensure(context: &Context, key: &PublicKey) -> Result<Arc<Keyset>, A
 }
 
 fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyset {
-    let mut next = newest.unwrap_or(Keyset { v: 1, version: 0, epoch: 1, expires: 0, nonces: false, keys: Vec::new() });
+    let mut next =
+        newest.unwrap_or(Keyset { v: 1, version: 0, epoch: 1, expires: 0, nonces: false, keys: Vec::new() });
     next.version = next.version.saturating_add(1);
     next.expires = now.saturating_add(KEYSET_LIFETIME);
     let end = now.saturating_add(KEY_LIFETIME);
@@ -65,8 +68,13 @@ fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyse
 }
 
 async fn newest(context: &Context) -> Result<Option<Keyset>, AppError> {
-    let query =
-        Query { partition: keys::KEYSETS.into(), prefix: String::new(), after: None, limit: 1, descending: true };
+    let query = Query {
+        partition: keys::KEYSETS.into(),
+        prefix: String::new(),
+        after: None,
+        limit: 1,
+        descending: true,
+    };
     let found = context.store.query::<Keyset>(&query).await?;
     Ok(found.into_iter().next().map(|(_, stored)| stored.value))
 }

@@ -86,7 +86,9 @@ pub async fn read(context: &Context, caller: &Caller, level: &Level) -> Result<P
             let found: Option<Stored<Product>> = context.store.get(keys::product(product)).await?;
             Ok(found.ok_or(AppError::NotFound)?.value.policy)
         }
-        Level::Tenant(tenant) => Ok(tenant_record(context, tenant).await?.map(|t| t.value.policy).unwrap_or_default()),
+        Level::Tenant(tenant) => {
+            Ok(tenant_record(context, tenant).await?.map(|t| t.value.policy).unwrap_or_default())
+        }
         Level::TenantProduct(tenant, product) => {
             need_product_exists(context, product).await?;
             let found = tenant_record(context, tenant).await?;
@@ -212,9 +214,9 @@ pub async fn tenants(
     limit: usize,
 ) -> Result<(Vec<String>, Option<String>), AppError> {
     caller.need_no_product_limit()?;
-    let query = Query { partition: keys::TENANTS.into(), prefix: String::new(), after, limit, descending: false };
+    let query =
+        Query { partition: keys::TENANTS.into(), prefix: String::new(), after, limit, descending: false };
     let page = context.store.query::<serde_json::Value>(&query).await?;
     let next = if page.len() < limit { None } else { page.last().map(|(sort, _)| sort.clone()) };
     Ok((page.into_iter().map(|(sort, _)| sort).collect(), next))
 }
-

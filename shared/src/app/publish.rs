@@ -1,6 +1,6 @@
 //! The catalogue of a product: pages of releases as decisions need them, each change one small write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::{
     context::Context,
@@ -40,7 +40,8 @@ pub fn entry(release: &Release, artifacts: &Artifacts) -> Result<CatalogueReleas
         }
     };
     let artifact = |part: &ReleaseArtifact| {
-        let found = artifacts.get(&part.artifact_id).ok_or(AppError::Internal("a release without its artifact"))?;
+        let found =
+            artifacts.get(&part.artifact_id).ok_or(AppError::Internal("a release without its artifact"))?;
         Ok(describe(part, &found.value))
     };
     Ok(CatalogueRelease {
@@ -127,15 +128,17 @@ pub async fn update(
     let mut pages: BTreeMap<u32, (Expect, Vec<CatalogueRelease>)> = BTreeMap::new();
     for release in changed {
         let Some(page) = release.page else { continue };
-        if !pages.contains_key(&page) {
+        if let Entry::Vacant(place) = pages.entry(page) {
             let stored: Option<Stored<Vec<CatalogueRelease>>> =
                 context.store.get(keys::catalogue_page(product_id, page)).await?;
             let stored = stored.ok_or(AppError::Internal("a catalogue page is missing"))?;
-            pages.insert(page, (stored.unchanged(), stored.value));
+            place.insert((stored.unchanged(), stored.value));
         }
         let listed = pages
             .get_mut(&page)
-            .and_then(|(_, releases)| releases.iter_mut().find(|known| known.release_id == release.release_id))
+            .and_then(|(_, releases)| {
+                releases.iter_mut().find(|known| known.release_id == release.release_id)
+            })
             .ok_or(AppError::Raced)?;
         listed.rollout = release.rollout;
         if let Some(revocation) = &release.revocation {

@@ -54,7 +54,9 @@ pub async fn register(
 ) -> Result<(Artifact, bool), AppError> {
     let settings = &context.settings;
     let (url, repository) = admit(&registration.external_url, &settings.url_rules, &settings.repositories)?;
-    if repository.is_some_and(|entry| entry.has_credentials) && registration.access != Access::ClientAuthenticates {
+    if repository.is_some_and(|entry| entry.has_credentials)
+        && registration.access != Access::ClientAuthenticates
+    {
         let rule = "the repository needs credentials, which clients do not have: set `client_authenticates`";
         return Err(AppError::invalid("access", rule));
     }
@@ -72,7 +74,9 @@ async fn register_once(
     declared: bool,
     claim: Option<&Claim>,
 ) -> Result<(Artifact, bool), AppError> {
-    if let Some(existing) = same_bytes(context, &registration.sha256, registration.access, Some(url.as_str())).await? {
+    if let Some(existing) =
+        same_bytes(context, &registration.sha256, registration.access, Some(url.as_str())).await?
+    {
         return compare(existing.value, registration);
     }
     let artifact = make(context, caller, registration, url, declared)?;

@@ -23,7 +23,7 @@ use crate::{
         external_url::{ExternalUrl, UrlRules, pick},
         ids::{ArtifactId, ReleaseId},
         names::{Channel, ProductId},
-        platform::{Arch, Platform},
+        platform::{Arch, OsVersion, Platform},
         release::{Release, ReleaseArtifact, ReleaseStatus, VersionUse},
         rollout::{Percentage, Rollout},
         version::Version,
@@ -87,7 +87,7 @@ fn check_shape(new: &NewRelease) -> Result<(), AppError> {
     }
     let mut seen = BTreeSet::new();
     for (index, part) in new.artifacts.iter().enumerate() {
-        let os = part.min_os_version.as_ref().map(|version| version.canonical());
+        let os = part.min_os_version.as_ref().map(OsVersion::canonical);
         if !seen.insert((part.platform, part.arch, part.installer_type, os)) {
             let rule = "another entry has the same platform, arch, installer_type and min_os_version";
             return Err(AppError::invalid(format!("artifacts[{index}]"), rule));
@@ -109,7 +109,8 @@ async fn create_once(
     id: ReleaseId,
     claim: Option<&Claim>,
 ) -> Result<Release, AppError> {
-    let product: Option<Stored<serde_json::Value>> = context.store.get(keys::product(&new.product_id)).await?;
+    let product: Option<Stored<serde_json::Value>> =
+        context.store.get(keys::product(&new.product_id)).await?;
     if product.is_none() || !caller.sees_product(&new.product_id) {
         return Err(AppError::NotFound);
     }
@@ -133,7 +134,11 @@ async fn create_once(
         batch.put(pending_key(id), &json!({}), Expect::Absent)?;
     }
     batch.put(keys::release(id), &release, Expect::Absent)?;
-    batch.put(keys::product_release(&new.product_id, id), &json!({ "channel": release.channel }), Expect::Absent)?;
+    batch.put(
+        keys::product_release(&new.product_id, id),
+        &json!({ "channel": release.channel }),
+        Expect::Absent,
+    )?;
     let after = json!({ "product_id": release.product_id, "version": release.version, "channel": release.channel,
         "status": release.status, "promoted_from": release.promoted_from });
     let entry = Entry { kind: "release.created", subject: id.to_string(), before: None, after: Some(after) };
@@ -224,9 +229,8 @@ async fn reserve_version(
     let found: Option<Stored<VersionUse>> = context.store.get(key.clone()).await?;
     let expect = unchanged(found.as_ref());
     let fingerprint = fingerprint(&new.artifacts, artifacts);
-    let mut used = found
-        .map(|found| found.value)
-        .unwrap_or_else(|| VersionUse { fingerprint, channels: BTreeMap::new() });
+    let mut used =
+        found.map_or_else(|| VersionUse { fingerprint, channels: BTreeMap::new() }, |found| found.value);
     if used.fingerprint != fingerprint {
         return Err(AppError::VersionUsed(new.version.to_string()));
     }
@@ -245,7 +249,9 @@ fn fingerprint(parts: &[ReleaseArtifact], artifacts: &Artifacts) -> Sha256 {
     };
     let set: BTreeSet<String> = parts.iter().map(line).collect();
     let mut hash = sha2::Sha256::new();
-    set.iter().for_each(|line| hash.update(line));
+    for line in set {
+        hash.update(line);
+    }
     Sha256::from_bytes(hash.finalize().into())
 }
 
@@ -285,7 +291,9 @@ async fn advance_once(context: &Context, id: ReleaseId) -> Result<(), AppError> 
             free_version(context, &mut batch, &release).await?;
             "release.rejected"
         }
-        None if artifacts.values().any(|found| found.value.state != ArtifactState::Available) => return Ok(()),
+        None if artifacts.values().any(|found| found.value.state != ArtifactState::Available) => {
+            return Ok(());
+        }
         None => {
             release.status = ReleaseStatus::Published;
             release.published_at = Some(context.clock.now_ms());
@@ -404,9 +412,14 @@ pub async fn set_rollout(
         let mut batch = Batch::default();
         batch.put(keys::release(id), &release, found.unchanged())?;
         publish::update(context, &mut batch, &release.product_id, std::slice::from_ref(&release)).await?;
-        let (before, after) = (json!({ "rollout": found.value.rollout }), json!({ "rollout": release.rollout }));
-        let entry =
-            Entry { kind: "release.rollout", subject: id.to_string(), before: Some(before), after: Some(after) };
+        let (before, after) =
+            (json!({ "rollout": found.value.rollout }), json!({ "rollout": release.rollout }));
+        let entry = Entry {
+            kind: "release.rollout",
+            subject: id.to_string(),
+            before: Some(before),
+            after: Some(after),
+        };
         audit::record(&mut batch, context, Some(caller), entry)?;
         context.store.commit(batch).await?;
         Ok(release)

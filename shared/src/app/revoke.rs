@@ -32,7 +32,12 @@ pub struct Order {
 ///
 /// # Errors
 /// [`AppError::NotFound`], [`AppError::ReleaseNotPublished`] for a rejected one, and those of the store.
-pub async fn revoke(context: &Context, caller: &Caller, id: ReleaseId, order: &Order) -> Result<Release, AppError> {
+pub async fn revoke(
+    context: &Context,
+    caller: &Caller,
+    id: ReleaseId,
+    order: &Order,
+) -> Result<Release, AppError> {
     retrying(|| revoke_once(context, caller, id, order)).await
 }
 

@@ -67,7 +67,10 @@ impl Store {
     ///
     /// # Errors
     /// [`AppError::Items`], [`AppError::Corrupt`]
-    pub async fn get_all<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<Vec<Option<Stored<T>>>, AppError> {
+    pub async fn get_all<T: DeserializeOwned>(
+        &self,
+        keys: &[Key],
+    ) -> Result<Vec<Option<Stored<T>>>, AppError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -95,7 +98,10 @@ impl Store {
     ///
     /// # Errors
     /// [`AppError::Items`], [`AppError::Corrupt`]
-    pub async fn query<T: DeserializeOwned>(&self, query: &Query) -> Result<Vec<(String, Stored<T>)>, AppError> {
+    pub async fn query<T: DeserializeOwned>(
+        &self,
+        query: &Query,
+    ) -> Result<Vec<(String, Stored<T>)>, AppError> {
         let items = self.items.query(query).await?;
         items.iter().map(|item| Ok((item.key.sort.clone(), read(item)?))).collect()
     }

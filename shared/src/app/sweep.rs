@@ -97,7 +97,11 @@ async fn expire(context: &Context, found: &Stored<Upload>) -> Result<(), AppErro
 }
 
 /// Goes on where a worker that died has left off.
-async fn take_over(context: &Context, objects: &Arc<dyn Objects>, found: Stored<Upload>) -> Result<(), AppError> {
+async fn take_over(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    found: Stored<Upload>,
+) -> Result<(), AppError> {
     let mut upload = found.value.clone();
     upload.fence = upload.fence.saturating_add(1);
     upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(LEASE_MS) });

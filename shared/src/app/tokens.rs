@@ -37,7 +37,11 @@ pub struct NewToken {
 ///
 /// # Errors
 /// [`AppError::ScopeMissing`], [`AppError::BeyondLimit`], and those of the store.
-pub async fn create(context: &Context, caller: &Caller, new: &NewToken) -> Result<(Token, TokenText), AppError> {
+pub async fn create(
+    context: &Context,
+    caller: &Caller,
+    new: &NewToken,
+) -> Result<(Token, TokenText), AppError> {
     if let Some(missing) = new.scopes.iter().find(|scope| !caller.has(**scope)) {
         return Err(AppError::ScopeMissing(*missing));
     }
@@ -95,8 +99,13 @@ pub enum Bootstrap {
 /// # Errors
 /// Those of the store.
 pub async fn bootstrap_needed(context: &Context) -> Result<Bootstrap, AppError> {
-    let query =
-        Query { partition: keys::TOKENS.into(), prefix: String::new(), after: None, limit: 1, descending: false };
+    let query = Query {
+        partition: keys::TOKENS.into(),
+        prefix: String::new(),
+        after: None,
+        limit: 1,
+        descending: false,
+    };
     if !context.store.query::<Token>(&query).await?.is_empty() {
         return Ok(Bootstrap::Done);
     }
@@ -142,7 +151,8 @@ pub async fn list(
     after: Option<String>,
     limit: usize,
 ) -> Result<(Vec<Token>, Option<String>), AppError> {
-    let query = Query { partition: keys::TOKENS.into(), prefix: String::new(), after, limit, descending: false };
+    let query =
+        Query { partition: keys::TOKENS.into(), prefix: String::new(), after, limit, descending: false };
     let page = context.store.query::<Token>(&query).await?;
     let next = if page.len() < limit { None } else { page.last().map(|(sort, _)| sort.clone()) };
     let seen = |token: &Token| caller.product_id.is_none() || token.product_id == caller.product_id;
@@ -162,7 +172,8 @@ pub async fn revoke(context: &Context, caller: &Caller, id: TokenId) -> Result<(
         let mut batch = Batch::default();
         batch.delete(keys::token(id), found.unchanged());
         let before = json!({ "name": found.value.name, "scopes": found.value.scopes });
-        let entry = Entry { kind: "token.revoked", subject: id.to_string(), before: Some(before), after: None };
+        let entry =
+            Entry { kind: "token.revoked", subject: id.to_string(), before: Some(before), after: None };
         audit::record(&mut batch, context, Some(caller), entry)?;
         context.store.commit(batch).await
     })

@@ -171,8 +171,12 @@ pub async fn abort(
         let mut batch = Batch::default();
         batch.put(keys::upload(id), &upload, found.unchanged())?;
         let (before, after) = (json!({ "state": "INITIATED" }), json!({ "state": "ABORTED" }));
-        let entry =
-            Entry { kind: "upload.aborted", subject: id.to_string(), before: Some(before), after: Some(after) };
+        let entry = Entry {
+            kind: "upload.aborted",
+            subject: id.to_string(),
+            before: Some(before),
+            after: Some(after),
+        };
         audit::record(&mut batch, context, Some(caller), entry)?;
         context.store.commit(batch).await?;
         Ok((upload, true))

@@ -25,7 +25,8 @@ impl<'a> Reader<'a> {
 
     /// Takes a value out; null is as good as absent.
     fn take(&mut self, path: &str) -> Option<Value> {
-        let (folder, name) = path.rsplit_once('.').map_or((None, path), |(folder, name)| (Some(folder), name));
+        let (folder, name) =
+            path.rsplit_once('.').map_or((None, path), |(folder, name)| (Some(folder), name));
         let mut place = &mut self.root;
         for key in folder.into_iter().flat_map(|folder| folder.split('.')) {
             place = place.as_object_mut()?.get_mut(key)?;
@@ -81,13 +82,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn whole(&mut self, path: &str, range: RangeInclusive<i64>, default: i64) -> i64 {
         let Some(value) = self.take(path) else { return default };
-        match value.as_i64().filter(|number| range.contains(number)) {
-            Some(number) => number,
-            None => {
-                self.problem(path, format!("expected a whole number from {} to {}", range.start(), range.end()));
-                default
-            }
-        }
+        value.as_i64().filter(|number| range.contains(number)).unwrap_or_else(|| {
+            self.problem(path, format!("expected a whole number from {} to {}", range.start(), range.end()));
+            default
+        })
     }
 
     pub(super) fn flag(&mut self, path: &str, default: bool) -> bool {
@@ -159,7 +157,8 @@ impl<'a> Reader<'a> {
         if name.is_none() || prefix.is_none() {
             self.problem("name, url_prefix", "both are needed");
         }
-        let prefix = RepositoryPrefix::parse(&prefix?).map_err(|error| self.problem("url_prefix", error)).ok();
+        let prefix =
+            RepositoryPrefix::parse(&prefix?).map_err(|error| self.problem("url_prefix", error)).ok();
         kind?;
         let url_prefix = prefix?;
         Some(Repository { name: name?, url_prefix, credentials, allow_private, ca_pem, products })

@@ -18,8 +18,20 @@ async fn read(store: &Store, sort: &str) -> Option<Item> {
     store.get(&[key(sort)]).await.unwrap().pop().unwrap()
 }
 
-async fn sorts(store: &Store, prefix: &str, after: Option<&str>, limit: usize, descending: bool) -> Vec<String> {
-    let query = Query { partition: "p".into(), prefix: prefix.into(), after: after.map(Into::into), limit, descending };
+async fn sorts(
+    store: &Store,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+    descending: bool,
+) -> Vec<String> {
+    let query = Query {
+        partition: "p".into(),
+        prefix: prefix.into(),
+        after: after.map(Into::into),
+        limit,
+        descending,
+    };
     store.query(&query).await.unwrap().into_iter().map(|item| item.key.sort).collect()
 }
 
@@ -32,7 +44,10 @@ fn conflict_at(outcome: Result<(), CommitError>) -> usize {
 
 /// What was committed is read back, with revision 1, and absent keys are `None`, in the order asked.
 pub async fn what_was_committed_is_read_back_in_the_order_asked(store: Store) {
-    store.commit(vec![put("b", "{\"n\":2}", Expect::Absent), put("a", "{\"n\":1}", Expect::Absent)]).await.unwrap();
+    store
+        .commit(vec![put("b", "{\"n\":2}", Expect::Absent), put("a", "{\"n\":1}", Expect::Absent)])
+        .await
+        .unwrap();
     let found = store.get(&[key("b"), key("none"), key("a")]).await.unwrap();
     let item = |sort: &str, body: &str| Some(Item { key: key(sort), revision: 1, body: body.into() });
     assert_eq!(found, [item("b", "{\"n\":2}"), None, item("a", "{\"n\":1}")]);
@@ -92,7 +107,8 @@ pub async fn deleting_removes_and_removing_nothing_is_no_error(store: Store) {
 pub async fn a_query_walks_a_prefix_in_byte_order_both_ways(store: Store) {
     let names = ["a#1", "a#2", "a#3", "a", "b#1", "a#10"];
     store.commit(names.iter().map(|sort| put(sort, "{}", Expect::Absent)).collect()).await.unwrap();
-    let other = Write::Put { key: Key::new("q", "a#9"), body: "{}".into(), expect: Expect::Absent, expires_at: None };
+    let other =
+        Write::Put { key: Key::new("q", "a#9"), body: "{}".into(), expect: Expect::Absent, expires_at: None };
     store.commit(vec![other]).await.unwrap();
     assert_eq!(sorts(&store, "a#", None, 10, false).await, ["a#1", "a#10", "a#2", "a#3"]);
     assert_eq!(sorts(&store, "a#", None, 10, true).await, ["a#3", "a#2", "a#10", "a#1"]);
@@ -132,7 +148,9 @@ pub async fn of_many_that_expect_absence_one_wins(store: Store) {
     let mut tasks = Vec::new();
     for n in 0..50 {
         let store = Arc::clone(&store);
-        tasks.push(tokio::spawn(async move { store.commit(vec![put("a", &n.to_string(), Expect::Absent)]).await.is_ok() }));
+        tasks.push(tokio::spawn(async move {
+            store.commit(vec![put("a", &n.to_string(), Expect::Absent)]).await.is_ok()
+        }));
     }
     let mut winners = 0;
     for task in tasks {

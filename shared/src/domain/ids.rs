@@ -127,7 +127,13 @@ mod tests {
     #[test]
     fn another_kind_or_spelling_is_refused() {
         let id = ArtifactId::from_parts(1_700_000_000_000, 42).to_string();
-        for text in [id.replace("art_", "rel_"), id.to_uppercase(), id.replace('0', "o"), format!("{id}0"), String::new()] {
+        for text in [
+            id.replace("art_", "rel_"),
+            id.to_uppercase(),
+            id.replace('0', "o"),
+            format!("{id}0"),
+            String::new(),
+        ] {
             assert!(text.parse::<ArtifactId>().is_err(), "{text}");
         }
     }

@@ -100,10 +100,12 @@ impl OsVersion {
         loop {
             match (left.next(), right.next()) {
                 (None, None) => return Ordering::Equal,
-                (a, b) => match a.unwrap_or(0).cmp(&b.unwrap_or(0)) {
-                    Ordering::Equal => {}
-                    unequal => return unequal,
-                },
+                (a, b) => {
+                    let order = a.unwrap_or(0).cmp(&b.unwrap_or(0));
+                    if order.is_ne() {
+                        return order;
+                    }
+                }
             }
         }
     }
@@ -113,9 +115,8 @@ impl FromStr for OsVersion {
     type Err = OsVersionError;
 
     fn from_str(text: &str) -> Result<Self, OsVersionError> {
-        let number = |part: &str| {
-            (1..=18).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-        };
+        let number =
+            |part: &str| (1..=18).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
         let good = text.split('.').count() <= 8 && text.split('.').all(number);
         if good { Ok(Self(text.into())) } else { Err(OsVersionError) }
     }

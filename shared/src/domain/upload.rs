@@ -155,7 +155,14 @@ mod tests {
         for key in [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }
-        for text in ["", "staging/", "staging/../x", "objects/x/copy", &format!("objects/{id}/other"), &format!("staging/{id}/x")] {
+        for text in [
+            "",
+            "staging/",
+            "staging/../x",
+            "objects/x/copy",
+            &format!("objects/{id}/other"),
+            &format!("staging/{id}/x"),
+        ] {
             assert_eq!(text.parse::<ObjectKey>(), Err(ObjectKeyError), "{text}");
         }
     }

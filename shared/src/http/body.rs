@@ -60,7 +60,8 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBytes {
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let too_large =
         || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "a JSON body has at most 1 MiB");
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let mut stream = body.into_data_stream();
     let mut kept = BytesMut::new();
     let mut total = 0_usize;
@@ -109,7 +110,9 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// # Errors
 /// 400.
 pub fn check_duplicates(bytes: &[u8]) -> Result<(), ApiError> {
-    serde_json::from_slice::<Distinct>(bytes).map(|_| ()).map_err(|error| ApiError::bad_request(readable(&error)))
+    serde_json::from_slice::<Distinct>(bytes)
+        .map(|_| ())
+        .map_err(|error| ApiError::bad_request(readable(&error)))
 }
 
 /// serde's sentence, in the words of JSON and without the names of Rust's types.

@@ -27,7 +27,8 @@ pub fn write(caller: &Caller, scope: &str, sort: &str) -> String {
 /// # Errors
 /// 422 for a cursor that was given to another token or query, or to none.
 pub fn read(caller: &Caller, scope: &str, cursor: &str) -> Result<String, ApiError> {
-    let refusal = || ApiError::invalid("cursor", "it belongs to another token or query: begin the list again");
+    let refusal =
+        || ApiError::invalid("cursor", "it belongs to another token or query: begin the list again");
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refusal())?;
     let (found, sort) = bytes.split_at_checked(TAG_BYTES).ok_or_else(refusal)?;
     let sort = String::from_utf8(sort.to_vec()).map_err(|_| refusal())?;

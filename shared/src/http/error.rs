@@ -40,7 +40,7 @@ impl ApiError {
     }
 
     /// 422: a member of the request breaks a rule.
-    pub fn invalid(member: &str, rule: impl ToString) -> Self {
+    pub fn invalid(member: &str, rule: impl std::fmt::Display) -> Self {
         AppError::invalid(member, rule).into()
     }
 
@@ -99,8 +99,9 @@ impl From<AppError> for ApiError {
             AppError::BeyondLimit(_) => plain(S::FORBIDDEN, "FORBIDDEN"),
             AppError::Invalid { member, rule } => plain(S::UNPROCESSABLE_ENTITY, "INVALID_MEMBER")
                 .with_details(json!({ "member": member, "rule": rule })),
-            AppError::NotSupportedYet(member) => plain(S::UNPROCESSABLE_ENTITY, "NOT_SUPPORTED_YET")
-                .with_details(json!({ "member": member })),
+            AppError::NotSupportedYet(member) => {
+                plain(S::UNPROCESSABLE_ENTITY, "NOT_SUPPORTED_YET").with_details(json!({ "member": member }))
+            }
             AppError::Url(rule) => {
                 Self::new(S::UNPROCESSABLE_ENTITY, rule.code(), format!("`external_url`: {error}"))
                     .with_details(json!({ "member": "external_url", "rule": error.to_string() }))

@@ -90,11 +90,14 @@ fn envelope(response: Response, request_id: &str) -> Response {
 fn framework(status: StatusCode) -> ApiError {
     let (code, message) = match status {
         StatusCode::NOT_FOUND => return ApiError::not_found(),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            ("METHOD_NOT_ALLOWED", "this route does not take this method: the Allow header lists those it takes")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "METHOD_NOT_ALLOWED",
+            "this route does not take this method: the Allow header lists those it takes",
+        ),
         StatusCode::PAYLOAD_TOO_LARGE => ("PAYLOAD_TOO_LARGE", "a JSON body has at most 1 MiB"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("UNSUPPORTED_MEDIA_TYPE", "send `Content-Type: application/json`"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ("UNSUPPORTED_MEDIA_TYPE", "send `Content-Type: application/json`")
+        }
         status if status.is_server_error() => {
             ("INTERNAL_ERROR", "something went wrong here: tell the operator the request id")
         }

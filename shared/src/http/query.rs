@@ -20,7 +20,8 @@ impl Parameters {
         let mut values = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(raw.unwrap_or_default().as_bytes()) {
             if !known.contains(&name.as_ref()) {
-                let message = format!("the parameter `{name}` is not known here; known are: {}", known.join(", "));
+                let message =
+                    format!("the parameter `{name}` is not known here; known are: {}", known.join(", "));
                 return Err(ApiError::bad_request(message));
             }
             if values.insert(name.to_string(), value.into_owned()).is_some() {
@@ -39,7 +40,10 @@ impl Parameters {
     ///
     /// # Errors
     /// 422 naming the parameter and the rule.
-    pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+    pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, ApiError> {
         text::read_option(name, self.get(name))
     }
 
@@ -73,7 +77,10 @@ impl Parameters {
     /// # Errors
     /// 422 for a cursor of another token or query.
     pub fn after(&self, caller: &Caller, list: &str) -> Result<Option<String>, ApiError> {
-        self.get("cursor").filter(|cursor| !cursor.is_empty()).map(|cursor| cursor::read(caller, &self.scope(list), cursor)).transpose()
+        self.get("cursor")
+            .filter(|cursor| !cursor.is_empty())
+            .map(|cursor| cursor::read(caller, &self.scope(list), cursor))
+            .transpose()
     }
 
     /// The cursor that goes on from a sort key.

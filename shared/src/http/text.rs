@@ -16,7 +16,10 @@ pub fn read<T: FromStr<Err: Display>>(member: &str, text: &str) -> Result<T, Api
 ///
 /// # Errors
 /// 422 naming the member and the rule.
-pub fn read_option<T: FromStr<Err: Display>>(member: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+pub fn read_option<T: FromStr<Err: Display>>(
+    member: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, ApiError> {
     text.map(|text| read(member, text)).transpose()
 }
 
@@ -32,7 +35,11 @@ pub fn read_path<T: FromStr>(text: &str) -> Result<T, ApiError> {
 ///
 /// # Errors
 /// 422 naming the member and the rule.
-pub fn check_length(member: &str, text: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), ApiError> {
+pub fn check_length(
+    member: &str,
+    text: &str,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<(), ApiError> {
     if range.contains(&text.len()) {
         return Ok(());
     }
@@ -47,7 +54,9 @@ pub fn check_length(member: &str, text: &str, range: std::ops::RangeInclusive<us
 pub fn check_file_name(name: Option<&str>) -> Result<(), ApiError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._+ -".contains(&byte);
     match name {
-        Some(name) if !(1..=128).contains(&name.len()) || name.starts_with('.') || !name.bytes().all(allowed) => {
+        Some(name)
+            if !(1..=128).contains(&name.len()) || name.starts_with('.') || !name.bytes().all(allowed) =>
+        {
             let rule = "a file name is 1 to 128 of `A-Z a-z 0-9 . _ + -` and space, without a leading dot";
             Err(ApiError::invalid("file_name", rule))
         }
@@ -61,7 +70,8 @@ pub fn check_file_name(name: Option<&str>) -> Result<(), ApiError> {
 /// 422.
 pub fn check_content_type(media: Option<&str>) -> Result<(), ApiError> {
     let token = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
     };
     let good = |media: &str| {
         let essence = media.split(';').next().unwrap_or_default().trim_end();
@@ -118,6 +128,12 @@ impl<'de> serde::Deserialize<'de> for Whole {
         let float = float.ok_or_else(|| D::Error::custom("expected an integer"))?;
         // Beyond 2^53 every rule refuses it anyway: what matters is the side it is on.
         #[expect(clippy::cast_possible_truncation, reason = "within the limits of exact integers")]
-        Ok(Self(if float.abs() <= LIMIT { float as i64 } else if float > 0.0 { i64::MAX } else { i64::MIN }))
+        Ok(Self(if float.abs() <= LIMIT {
+            float as i64
+        } else if float > 0.0 {
+            i64::MAX
+        } else {
+            i64::MIN
+        }))
     }
 }

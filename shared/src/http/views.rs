@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    app::{audit::{Event, SYSTEM}, external::Check, products::Product},
+    app::{
+        audit::{Event, SYSTEM},
+        external::Check,
+        products::Product,
+    },
     domain::{
         artifact::{Access, Artifact, ArtifactState, SourceType, Verification, Warning},
         digest::Sha256,
@@ -133,7 +137,9 @@ impl From<UploadDoors> for DoorsView {
     fn from(doors: UploadDoors) -> Self {
         Self {
             upload_url: doors.upload_url,
-            checksum_locked: doors.checksum_locked.map(|door| LockedView { url: door.url, headers: door.headers }),
+            checksum_locked: doors
+                .checksum_locked
+                .map(|door| LockedView { url: door.url, headers: door.headers }),
             multipart: None,
             url_expires_at: time(doors.expires_at),
         }
@@ -209,9 +215,12 @@ pub fn event(event: &Event) -> Value {
 
 /// A check as callers see it.
 pub fn check(check: &Check) -> Value {
-    let mut view = json!({ "checked_at": time(check.checked_at), "means": check.means, "result": check.result });
-    let optional =
-        [("code", check.code.as_ref().map(|code| json!(code))), ("message", check.message.as_ref().map(|m| json!(m)))];
+    let mut view =
+        json!({ "checked_at": time(check.checked_at), "means": check.means, "result": check.result });
+    let optional = [
+        ("code", check.code.as_ref().map(|code| json!(code))),
+        ("message", check.message.as_ref().map(|m| json!(m))),
+    ];
     add(&mut view, optional);
     view
 }

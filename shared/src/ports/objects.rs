@@ -181,8 +181,11 @@ pub trait Receiver: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`ReceiveError`], and nothing is kept.
-    async fn receive(&self, put: SignedPut<'_>, body: BoxStream<'static, Result<Bytes, std::io::Error>>)
-    -> Result<(), ReceiveError>;
+    async fn receive(
+        &self,
+        put: SignedPut<'_>,
+        body: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    ) -> Result<(), ReceiveError>;
 }
 
 /// A PUT as it came in.

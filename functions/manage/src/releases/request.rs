@@ -99,7 +99,12 @@ impl Create {
             product_id: text::read("product_id", &self.product_id)?,
             version: text::read("version", &self.version)?,
             channel: text::read("channel", &self.channel)?,
-            artifacts: self.artifacts.iter().enumerate().map(|(i, part)| part.read(i)).collect::<Result<_, _>>()?,
+            artifacts: self
+                .artifacts
+                .iter()
+                .enumerate()
+                .map(|(i, part)| part.read(i))
+                .collect::<Result<_, _>>()?,
             release_notes: self.release_notes,
             rollout: share(self.rollout)?,
             min_from_version: text::read_option("min_from_version", self.min_from_version.as_deref())?,
@@ -138,7 +143,8 @@ impl Rollout {
         if self.percentage.is_none() && self.paused.is_none() {
             return Err(ApiError::bad_request("send `percentage`, `paused`, or both"));
         }
-        let percentage = self.percentage.map(|percentage| Share { percentage }.read("percentage")).transpose()?;
+        let percentage =
+            self.percentage.map(|percentage| Share { percentage }.read("percentage")).transpose()?;
         Ok((percentage, self.paused))
     }
 }

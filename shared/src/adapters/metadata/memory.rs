@@ -8,7 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::ports::items::{CommitError, Expect, Item, Items, ItemsUnavailable, Key, MAX_WRITES, Query, Write};
+use crate::ports::items::{
+    CommitError, Expect, Item, Items, ItemsUnavailable, Key, MAX_WRITES, Query, Write,
+};
 
 /// Records in memory.
 #[derive(Debug, Default)]
@@ -51,9 +53,10 @@ impl Items for MemoryItems {
         let state = self.lock();
         let first = Key::new(query.partition.clone(), query.prefix.clone());
         let wanted = |key: &Key| {
-            let beyond = query.after.as_ref().is_none_or(|after| {
-                if query.descending { key.sort < *after } else { key.sort > *after }
-            });
+            let beyond = query
+                .after
+                .as_ref()
+                .is_none_or(|after| if query.descending { key.sort < *after } else { key.sort > *after });
             beyond && key.sort.starts_with(&query.prefix)
         };
         let items = state
@@ -61,7 +64,11 @@ impl Items for MemoryItems {
             .range((Bound::Included(first), Bound::Unbounded))
             .take_while(|(key, _)| key.partition == query.partition)
             .filter(|(key, _)| wanted(key))
-            .map(|(key, (revision, body))| Item { key: key.clone(), revision: *revision, body: body.clone() });
+            .map(|(key, (revision, body))| Item {
+                key: key.clone(),
+                revision: *revision,
+                body: body.clone(),
+            });
         if query.descending {
             let mut items: Vec<_> = items.collect();
             items.reverse();
@@ -77,7 +84,8 @@ impl Items for MemoryItems {
         }
         let mut state = self.lock();
         for (index, write) in writes.iter().enumerate() {
-            let (Write::Put { expect, .. } | Write::Delete { expect, .. } | Write::Check { expect, .. }) = write;
+            let (Write::Put { expect, .. } | Write::Delete { expect, .. } | Write::Check { expect, .. }) =
+                write;
             if !holds(state.items.get(write.key()), *expect) {
                 return Err(CommitError::Conflict { index });
             }
@@ -85,7 +93,8 @@ impl Items for MemoryItems {
         for write in writes {
             match write {
                 Write::Put { key, body, .. } => {
-                    let revision = state.items.get(&key).map_or(1, |(revision, _)| revision.saturating_add(1));
+                    let revision =
+                        state.items.get(&key).map_or(1, |(revision, _)| revision.saturating_add(1));
                     state.items.insert(key, (revision, body));
                 }
                 Write::Delete { key, .. } => {

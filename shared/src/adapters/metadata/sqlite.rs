@@ -12,7 +12,9 @@ use std::{
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use crate::ports::items::{CommitError, Expect, Item, Items, ItemsUnavailable, Key, MAX_WRITES, Query, Write};
+use crate::ports::items::{
+    CommitError, Expect, Item, Items, ItemsUnavailable, Key, MAX_WRITES, Query, Write,
+};
 
 /// Each step brings the schema one version further; `user_version` says how many were done. Only ever append.
 const MIGRATIONS: &[&str] = &["
@@ -159,12 +161,21 @@ fn query(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Item>> 
     let end = format!("{}\u{10FFFF}", query.prefix);
     let (sql, first, last) = if query.descending {
         let last = query.after.clone().unwrap_or(end);
-        ("SELECT sort, revision, body FROM items WHERE partition = ?1 AND sort >= ?2 AND sort < ?3
-          ORDER BY sort DESC LIMIT ?4", query.prefix.clone(), last)
+        (
+            "SELECT sort, revision, body FROM items WHERE partition = ?1 AND sort >= ?2 AND sort < ?3
+          ORDER BY sort DESC LIMIT ?4",
+            query.prefix.clone(),
+            last,
+        )
     } else {
-        let first = query.after.as_ref().map_or_else(|| query.prefix.clone(), |after| format!("{after}\u{1}"));
-        ("SELECT sort, revision, body FROM items WHERE partition = ?1 AND sort >= ?2 AND sort < ?3
-          ORDER BY sort LIMIT ?4", first.max(query.prefix.clone()), end)
+        let first =
+            query.after.as_ref().map_or_else(|| query.prefix.clone(), |after| format!("{after}\u{1}"));
+        (
+            "SELECT sort, revision, body FROM items WHERE partition = ?1 AND sort >= ?2 AND sort < ?3
+          ORDER BY sort LIMIT ?4",
+            first.max(query.prefix.clone()),
+            end,
+        )
     };
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![query.partition, first, last, limit], |row| {
@@ -174,8 +185,15 @@ fn query(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Item>> 
     rows.collect()
 }
 
-/// The revision that is stored, if the condition holds; `None` inside for an absent item.
-fn revision_if(transaction: &Connection, key: &Key, expect: Expect) -> rusqlite::Result<Option<Option<u64>>> {
+/// What a write finds where it is about to write.
+enum Found {
+    /// The condition holds, for this revision or for absence.
+    Holds(Option<u64>),
+    /// It does not.
+    Conflict,
+}
+
+fn find(transaction: &Connection, key: &Key, expect: Expect) -> rusqlite::Result<Found> {
     let mut statement =
         transaction.prepare_cached("SELECT revision FROM items WHERE partition = ?1 AND sort = ?2")?;
     let found: Option<u64> = statement.query_row([&key.partition, &key.sort], |row| row.get(0)).optional()?;
@@ -184,7 +202,7 @@ fn revision_if(transaction: &Connection, key: &Key, expect: Expect) -> rusqlite:
         Expect::Absent => found.is_none(),
         Expect::Revision(revision) => found == Some(revision),
     };
-    Ok(holds.then_some(found))
+    Ok(if holds { Found::Holds(found) } else { Found::Conflict })
 }
 
 /// Does all writes in one transaction; `Some(index)` is the write whose condition did not hold.
@@ -193,7 +211,7 @@ fn commit(connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<Opt
     for (index, write) in writes.iter().enumerate() {
         let (Write::Put { expect, .. } | Write::Delete { expect, .. } | Write::Check { expect, .. }) = write;
         let key = write.key();
-        let Some(found) = revision_if(&transaction, key, *expect)? else { return Ok(Some(index)) };
+        let Found::Holds(found) = find(&transaction, key, *expect)? else { return Ok(Some(index)) };
         match write {
             Write::Put { body, expires_at, .. } => {
                 let revision = found.map_or(1, |revision| revision.saturating_add(1));

@@ -87,8 +87,7 @@ fn wrap_pem(der: &[u8]) -> String {
         }
         pem.push(letter);
     }
-    pem.push_str(&format!("\n{END}\n"));
-    pem
+    pem + "\n" + END + "\n"
 }
 
 fn unwrap_pem(pem: &str) -> Option<Vec<u8>> {
