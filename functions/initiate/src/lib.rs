@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{FromRef, OriginalUri, Path, State},
-    http::{HeaderMap, Method, StatusCode},
+    extract::{FromRef, Path, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -24,7 +24,7 @@ use shared::{
     },
     http::{
         auth::Authenticated,
-        body::{self, JsonBytes},
+        body::{self},
         error::ApiError,
         idempotent::{self, Creating, Outcome},
         text::{self, Whole},
@@ -104,17 +104,13 @@ struct Initiated {
 async fn initiate(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    JsonBytes(bytes): JsonBytes,
+    request: Creating,
 ) -> Result<Response, ApiError> {
     let (context, objects) = (&ports.context, &ports.objects);
     caller.need(Scope::ArtifactsWrite)?;
-    let initiation = body::parse::<Request>(&bytes)?.read(context.settings.upload_max_size_bytes)?;
-    let creating = Creating { method: &method, uri: &uri, headers: &headers, body: &bytes };
+    let initiation = body::parse::<Request>(&request.body)?.read(context.settings.upload_max_size_bytes)?;
     let (who, what) = (&caller, &initiation);
-    let outcome = idempotent::once(context, &caller, creating, |claim| async move {
+    let outcome = idempotent::once(context, &caller, &request, |claim| async move {
         uploads::initiate(context, objects, who, what, claim.as_ref()).await
     })
     .await?;

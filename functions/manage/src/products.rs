@@ -2,8 +2,8 @@
 
 use axum::{
     Json, Router,
-    extract::{OriginalUri, Path, RawQuery, State},
-    http::{HeaderMap, Method, StatusCode},
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -17,7 +17,7 @@ use shared::{
     },
     http::{
         auth::Authenticated,
-        body::{self, JsonBytes},
+        body::{self},
         error::ApiError,
         idempotent::{self, Creating, Outcome},
         text, views,
@@ -60,17 +60,13 @@ impl Request {
 async fn create(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    JsonBytes(bytes): JsonBytes,
+    request: Creating,
 ) -> Result<Response, ApiError> {
     let context = &ports.context;
     caller.need(Scope::AdminWrite)?;
-    let (id, name, channels) = body::parse::<Request>(&bytes)?.read()?;
-    let creating = Creating { method: &method, uri: &uri, headers: &headers, body: &bytes };
+    let (id, name, channels) = body::parse::<Request>(&request.body)?.read()?;
     let (who, id, channels) = (&caller, &id, &channels);
-    let outcome = idempotent::once(context, &caller, creating, |claim| async move {
+    let outcome = idempotent::once(context, &caller, &request, |claim| async move {
         products::create(context, who, (id, name), channels, claim.as_ref()).await
     })
     .await?;

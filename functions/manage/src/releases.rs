@@ -2,8 +2,8 @@
 
 use axum::{
     Json, Router,
-    extract::{OriginalUri, Path, RawQuery, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    extract::{Path, RawQuery, State},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, patch, post},
 };
@@ -62,17 +62,13 @@ async fn made(context: &Context, caller: &Caller, outcome: Outcome<Release>) -> 
 async fn create(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    JsonBytes(bytes): JsonBytes,
+    request: Creating,
 ) -> Result<Response, ApiError> {
     let context = &ports.context;
     caller.need(Scope::CiWrite)?;
-    let new = body::parse::<request::Create>(&bytes)?.read()?;
-    let creating = Creating { method: &method, uri: &uri, headers: &headers, body: &bytes };
+    let new = body::parse::<request::Create>(&request.body)?.read()?;
     let (who, what) = (&caller, &new);
-    let outcome = idempotent::once(context, &caller, creating, |claim| async move {
+    let outcome = idempotent::once(context, &caller, &request, |claim| async move {
         releases::create(context, who, what, claim.as_ref()).await
     })
     .await?;
@@ -83,18 +79,14 @@ async fn promote(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    JsonBytes(bytes): JsonBytes,
+    request: Creating,
 ) -> Result<Response, ApiError> {
     let context = &ports.context;
     caller.need(Scope::CiWrite)?;
-    let to = body::parse::<request::Promote>(&bytes)?.read()?;
+    let to = body::parse::<request::Promote>(&request.body)?.read()?;
     let id: ReleaseId = text::read_path(&id)?;
-    let creating = Creating { method: &method, uri: &uri, headers: &headers, body: &bytes };
     let who = &caller;
-    let outcome = idempotent::once(context, &caller, creating, |claim| async move {
+    let outcome = idempotent::once(context, &caller, &request, |claim| async move {
         releases::promote(context, who, id, to, claim.as_ref()).await
     })
     .await?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json, Router,
-    extract::{FromRef, OriginalUri, State},
-    http::{HeaderMap, Method, StatusCode},
+    extract::{FromRef, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -21,7 +21,7 @@ use shared::{
     domain::{artifact::Access, digest::Sha256, token::Scope},
     http::{
         auth::Authenticated,
-        body::{self, JsonBytes},
+        body::{self},
         error::ApiError,
         idempotent::{self, Creating, Outcome},
         text::{self, Whole},
@@ -96,17 +96,13 @@ impl Request {
 async fn handle(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    JsonBytes(bytes): JsonBytes,
+    request: Creating,
 ) -> Result<Response, ApiError> {
     let context = &ports.context;
     caller.need(Scope::ArtifactsWrite)?;
-    let registration = body::parse::<Request>(&bytes)?.read()?;
-    let creating = Creating { method: &method, uri: &uri, headers: &headers, body: &bytes };
+    let registration = body::parse::<Request>(&request.body)?.read()?;
     let (who, what) = (&caller, &registration);
-    let outcome = idempotent::once(context, &caller, creating, |claim| async move {
+    let outcome = idempotent::once(context, &caller, &request, |claim| async move {
         let (artifact, fresh) = register::register(context, who, what, claim.as_ref()).await?;
         if let Some(claim) = claim.filter(|_| !fresh) {
             claim.release(context).await;

@@ -8,7 +8,7 @@ use std::{
 use decision::{
     jws,
     keyset::Keyset,
-    payload::{ArtifactRef, Payload, ReleaseRef},
+    payload::{Action, ArtifactRef, Payload, Reason, ReleaseRef},
 };
 
 use super::{
@@ -21,8 +21,11 @@ use crate::{
         artifact::Access,
         catalogue::{CatalogueArtifact, CatalogueRelease},
         decide::{self, Answer, Explanation, Offer, Question, World},
-        names::Channel,
+        ids::{ArtifactId, ReleaseId},
+        names::{Channel, ProductId, TenantId},
+        platform::{Arch, InstallerType, Platform},
         release::Release,
+        version::Version,
     },
     ports::signer::Signer,
 };
@@ -37,6 +40,45 @@ pub struct Signed {
     pub payload_json: Arc<str>,
     /// The token: what clients verify and read.
     pub token: Arc<str>,
+}
+
+/// Everything that a payload without nonce is made from, but its id and times: one token serves a whole class.
+///
+/// A release never changes and `seq` rises with everything that moves, so ids stand for what they name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Class {
+    product_id: ProductId,
+    channel: Channel,
+    platform: Platform,
+    arch: Arch,
+    from_version: Version,
+    tenant_id: Option<TenantId>,
+    seq: u64,
+    action: Action,
+    reason: Reason,
+    /// One artifact may stand in several entries of a release, which differ in the last two.
+    offer: Option<(ReleaseId, bool, ArtifactId, InstallerType, bool)>,
+}
+
+impl Class {
+    fn of(question: &Question, answer: &Answer<'_>, seq: u64) -> Self {
+        let offered = |offer: &Offer<'_>| {
+            let (release, part) = (offer.release.release_id, offer.artifact);
+            (release, offer.allow_downgrade, part.artifact_id, part.installer_type, part.requires_admin)
+        };
+        Self {
+            product_id: question.product_id.clone(),
+            channel: question.asked_channel().clone(),
+            platform: question.platform,
+            arch: question.arch,
+            from_version: question.current_version.clone(),
+            tenant_id: question.tenant_id.clone(),
+            seq,
+            action: answer.action,
+            reason: answer.reason,
+            offer: answer.offer.as_ref().map(offered),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -55,8 +97,7 @@ pub struct Decider {
     keyset: Arc<Keyset>,
     header: String,
     issuer: Arc<str>,
-    /// Tokens by class: question, answer and seq, which is the payload without id and times.
-    remembered: Mutex<HashMap<Box<[u8]>, Remembered>>,
+    remembered: Mutex<HashMap<Class, Remembered>>,
 }
 
 impl Decider {
@@ -93,20 +134,18 @@ impl Decider {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
         let now = self.context.clock.now();
         let answer = decide::decide(&world(&facts, question, may_see_restricted), question, now);
-        let mut payload = self.payload(question, &answer, facts.seq);
-        payload.nonce = nonce.map(Into::into);
-        let class = serde_json::to_vec(&payload).map_err(unwritable)?.into_boxed_slice();
-        if nonce.is_none()
-            && let Some(signed) = self.recall(&class, now)
-        {
+        let class = nonce.is_none().then(|| Class::of(question, &answer, facts.seq));
+        if let Some(signed) = class.as_ref().and_then(|class| self.recall(class, now)) {
             return Ok(signed);
         }
+        let mut payload = self.payload(question, &answer, facts.seq);
+        payload.nonce = nonce.map(Into::into);
         let lifetime = lifetime(&self.context, answer.offer.as_ref(), now);
         payload.iat = now;
         payload.exp = now.saturating_add(lifetime);
         payload.jti = self.context.ids.decision()?.to_string().into();
         let signed = self.sign(&payload).await?;
-        if nonce.is_none() {
+        if let Some(class) = class {
             self.remember(class, &signed, now.saturating_add(lifetime / 2));
         }
         Ok(signed)
@@ -122,12 +161,12 @@ impl Decider {
         Ok(Signed { payload_json: payload_json.into(), token: jws::compact(input, &signature).into() })
     }
 
-    fn recall(&self, class: &[u8], now: i64) -> Option<Signed> {
+    fn recall(&self, class: &Class, now: i64) -> Option<Signed> {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.get(class).filter(|known| now < known.until).map(|known| known.signed.clone())
     }
 
-    fn remember(&self, class: Box<[u8]>, signed: &Signed, until: i64) {
+    fn remember(&self, class: Class, signed: &Signed, until: i64) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= MAX_REMEMBERED {
             // Anyone may ask invented questions: memory is bounded, and forgetting costs one signature.
@@ -284,8 +323,8 @@ pub fn longest_payload(context: &Context, release: &Release, entry: &CatalogueRe
         tenant_id: Some(Arc::clone(&longest_name)),
         epoch: (1 << 53) - 1,
         seq: (1 << 53) - 1,
-        action: decision::payload::Action::Download,
-        reason: decision::payload::Reason::StepRequired,
+        action: Action::Download,
+        reason: Reason::StepRequired,
         release: Some(release_ref(context, &Offer { release: entry, artifact, allow_downgrade: true })),
         artifact: Some(artifact_ref(context, artifact)),
         crit_claims: None,

@@ -8,24 +8,24 @@ use std::{
 
 /// One source file.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// Where it is, from the root of the workspace, with `/` between the parts.
-    pub path: String,
+    pub(crate) path: String,
     /// The module that it is, from the root of its crate: `["domain", "decide"]`.
-    pub module: Vec<String>,
+    pub(crate) module: Vec<String>,
     /// How many lines it has.
-    pub lines: usize,
+    pub(crate) lines: usize,
     /// What is compiled into the crate: no comments, no texts, no unit tests.
-    pub code: String,
+    pub(crate) code: String,
 }
 
 /// The root of the workspace.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// Every Rust file under a folder of the workspace, in order; the folder must hold some.
-pub fn under(folder: &str) -> Vec<Source> {
+pub(crate) fn under(folder: &str) -> Vec<Source> {
     let mut files = Vec::new();
     gather(&root().join(folder), &mut files);
     files.sort();
@@ -57,7 +57,7 @@ fn read(folder: &str, file: &Path) -> Source {
 
 impl Source {
     /// The paths that the code names, those of its own crate from the crate's root, behind the word `crate`.
-    pub fn paths(&self) -> Vec<Vec<String>> {
+    pub(crate) fn paths(&self) -> Vec<Vec<String>> {
         paths(&self.code).into_iter().map(|path| self.from_root(path)).collect()
     }
 
@@ -73,13 +73,13 @@ impl Source {
     }
 
     /// Every word of the code: names and keywords.
-    pub fn words(&self) -> BTreeSet<String> {
+    pub(crate) fn words(&self) -> BTreeSet<String> {
         tokens(&self.code).into_iter().filter(|token| is_word(token)).collect()
     }
 }
 
 /// The code without comments and without what stands in quotes.
-pub fn bare(text: &str) -> String {
+pub(crate) fn bare(text: &str) -> String {
     let letters: Vec<char> = text.chars().collect();
     let mut code = String::new();
     let mut at = 0;
@@ -141,7 +141,7 @@ fn quoted(rest: &[char], quote: char) -> usize {
 }
 
 /// Leaves out every item that is compiled for tests alone.
-pub fn without_tests(code: &str) -> String {
+pub(crate) fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let Some((before, rest)) = code.split_once(MARK) else { return code.to_owned() };
     let end = rest.find(['{', ';']).unwrap_or(rest.len());
@@ -185,7 +185,7 @@ fn tokens(code: &str) -> Vec<String> {
 }
 
 /// Every path of two parts or more, with the braces of `use` spread out: `a::{b, c::d}` is `a::b` and `a::c::d`.
-pub fn paths(code: &str) -> Vec<Vec<String>> {
+pub(crate) fn paths(code: &str) -> Vec<Vec<String>> {
     let tokens = tokens(code);
     let mut found = Vec::new();
     let mut at = 0;

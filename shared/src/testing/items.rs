@@ -1,0 +1,159 @@
+//! A metadata store that fails on demand: one process's connection to it.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+
+use super::gate::Trouble;
+use crate::ports::items::{CommitError, Item, Items, ItemsUnavailable, Key, Query, Write};
+
+/// One process's connection to a metadata store, which fails where it is told to. Several over one store are several
+/// processes: each counts its own transactions alone.
+#[derive(Debug)]
+pub struct FailingItems {
+    inner: Arc<dyn Items>,
+    plan: Mutex<Plan>,
+    commits: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    down: bool,
+    orders: Vec<Order>,
+    conflicts: usize,
+    last: Vec<Write>,
+}
+
+#[derive(Debug)]
+struct Order {
+    on: On,
+    /// How many such calls are to pass first.
+    left: usize,
+    trouble: Trouble,
+}
+
+#[derive(Debug)]
+enum On {
+    Commit,
+    WriteTo(String),
+    Query(String),
+}
+
+impl FailingItems {
+    /// A connection without trouble so far.
+    pub fn new(inner: Arc<dyn Items>) -> Self {
+        Self { inner, plan: Mutex::default(), commits: AtomicU64::new(0) }
+    }
+
+    /// The store is not to be reached at all, or is again.
+    pub fn set_down(&self, down: bool) {
+        self.plan().down = down;
+    }
+
+    /// Troubles the nth transaction from now on; the next is the first.
+    pub fn on_commit(&self, nth: usize, trouble: Trouble) {
+        self.order(On::Commit, nth, trouble);
+    }
+
+    /// Troubles the next transaction that writes to a partition.
+    pub fn on_write_to(&self, partition: &str, trouble: Trouble) {
+        self.order(On::WriteTo(partition.into()), 1, trouble);
+    }
+
+    /// Troubles the next query of a partition.
+    pub fn on_query(&self, partition: &str, trouble: Trouble) {
+        self.order(On::Query(partition.into()), 1, trouble);
+    }
+
+    /// Whether troubles were ordered that have not come yet.
+    pub fn has_orders(&self) -> bool {
+        !self.plan().orders.is_empty()
+    }
+
+    /// How many transactions found another state than they expected.
+    pub fn conflicts(&self) -> usize {
+        self.plan().conflicts
+    }
+
+    /// The writes of the last transaction that was done.
+    pub fn last_commit(&self) -> Vec<Write> {
+        self.plan().last.clone()
+    }
+
+    fn order(&self, on: On, nth: usize, trouble: Trouble) {
+        self.plan().orders.push(Order { on, left: nth.saturating_sub(1), trouble });
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The trouble of this call, if any; each comes once.
+    fn trouble(&self, concerned: impl Fn(&On) -> bool) -> Result<Option<Trouble>, ItemsUnavailable> {
+        let mut plan = self.plan();
+        if plan.down {
+            return Err(unavailable("it is down"));
+        }
+        let mut due = None;
+        for (index, order) in plan.orders.iter_mut().enumerate().filter(|(_, order)| concerned(&order.on)) {
+            match order.left.checked_sub(1) {
+                Some(left) => order.left = left,
+                None => due = due.or(Some(index)),
+            }
+        }
+        Ok(due.map(|index| plan.orders.remove(index).trouble))
+    }
+}
+
+fn unavailable(why: &str) -> ItemsUnavailable {
+    ItemsUnavailable(why.into())
+}
+
+fn writes_to(write: &Write, partition: &str) -> bool {
+    !matches!(write, Write::Check { .. }) && write.key().partition == partition
+}
+
+#[async_trait]
+impl Items for FailingItems {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, ItemsUnavailable> {
+        self.trouble(|_| false)?;
+        self.inner.get(keys).await
+    }
+
+    async fn query(&self, query: &Query) -> Result<Vec<Item>, ItemsUnavailable> {
+        let trouble = self.trouble(|on| matches!(on, On::Query(partition) if *partition == query.partition))?;
+        if !Trouble::before(trouble.as_ref()).await {
+            return Err(unavailable("the query was not made"));
+        }
+        let items = self.inner.query(query).await?;
+        let heard = Trouble::after(trouble.as_ref()).await;
+        if heard { Ok(items) } else { Err(unavailable("the answer was lost")) }
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
+        let trouble = self.trouble(|on| match on {
+            On::Commit => true,
+            On::WriteTo(partition) => writes.iter().any(|write| writes_to(write, partition)),
+            On::Query(_) => false,
+        })?;
+        if !Trouble::before(trouble.as_ref()).await {
+            return Err(unavailable("the transaction was not done").into());
+        }
+        let outcome = self.inner.commit(writes.clone()).await;
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        match &outcome {
+            Ok(()) => self.plan().last = writes,
+            Err(CommitError::Conflict { .. }) => self.plan().conflicts += 1,
+            Err(CommitError::Unavailable(_)) => {}
+        }
+        let heard = Trouble::after(trouble.as_ref()).await;
+        if heard { outcome } else { Err(unavailable("the answer was lost").into()) }
+    }
+
+    fn own_commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,27 @@
+//! The races of the use cases, each staged where it happens: leases that lapse, answers that are lost, crashes between
+//! two writes, and others who were first.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests panic as tests do")]
+#![allow(clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
+
+#[path = "usecases/checks.rs"]
+mod checks;
+#[path = "usecases/completion.rs"]
+mod completion;
+#[path = "usecases/decisions.rs"]
+mod decisions;
+#[path = "usecases/idempotency.rs"]
+mod idempotency;
+#[path = "usecases/leases.rs"]
+mod leases;
+#[path = "usecases/pages.rs"]
+mod pages;
+#[path = "usecases/pending.rs"]
+mod pending;
+#[path = "usecases/publishing.rs"]
+mod publishing;
+#[path = "usecases/sweeping.rs"]
+mod sweeping;
+#[path = "usecases/tokens.rs"]
+mod tokens;
+#[path = "usecases/world.rs"]
+mod world;
