@@ -184,7 +184,8 @@ impl Intervention {
 /// Quarantines, restores or revokes an artifact; doing it again changes nothing.
 ///
 /// # Errors
-/// [`AppError::NotFound`], [`AppError::ArtifactNotAvailable`], and those of the store.
+/// [`AppError::NotFound`], [`AppError::ArtifactNotAvailable`], [`AppError::Invalid`] for a reason that only a check
+/// gives, and those of the store.
 pub async fn intervene(
     context: &Context,
     caller: &Caller,
@@ -192,6 +193,10 @@ pub async fn intervene(
     intervention: Intervention,
     reason: &str,
 ) -> Result<Artifact, AppError> {
+    if reason.starts_with(external::DRIFT) {
+        let rule = format!("only the reason of a check begins with `{}`", external::DRIFT);
+        return Err(AppError::invalid("reason", rule));
+    }
     retrying(|| async {
         let found = access::artifact(context, caller, id).await?;
         if found.value.state == intervention.target() {

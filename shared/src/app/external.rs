@@ -32,8 +32,8 @@ const AT_ONCE: usize = 8;
 const HOUR_MS: i64 = 3_600_000;
 /// How long an unreachable artifact is tried again before it is rejected.
 const PATIENCE_MS: i64 = 24 * HOUR_MS;
-/// Why an artifact was quarantined by a check, at the beginning of its reason.
-const DRIFT: &str = "DRIFT";
+/// Why an artifact was quarantined by a check, at the beginning of its reason: nobody else's reason may begin so.
+pub const DRIFT: &str = "DRIFT: ";
 
 word_type!(
     /// What a check found.
@@ -142,10 +142,10 @@ async fn run_one(
 async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<bool, AppError> {
     let mut artifact = found.value.clone();
     artifact.attempts.made = artifact.attempts.made.saturating_add(1);
-    let doubled = context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
+    let pause = pause(context, &artifact);
     // At 256 KiB a second, a fetch may take this long before it fails by itself.
     let longest = i64::try_from(artifact.size_bytes / 256).unwrap_or(i64::MAX).saturating_add(120_000);
-    artifact.attempts.next_at = now.saturating_add(doubled.min(HOUR_MS).max(longest));
+    artifact.attempts.next_at = now.saturating_add(pause.max(longest));
     let mut batch = Batch::default();
     batch.put(keys::artifact(artifact.artifact_id), &artifact, found.unchanged())?;
     match context.store.commit(batch).await {
@@ -153,6 +153,12 @@ async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<
         Err(AppError::Raced) => Ok(false),
         Err(other) => Err(other),
     }
+}
+
+/// How long to wait after the tries made so far: doubled with each after the first.
+fn pause(context: &Context, artifact: &Artifact) -> i64 {
+    let doublings = artifact.attempts.made.saturating_sub(1).min(20);
+    context.settings.recheck_first_ms.saturating_mul(1_i64 << doublings).min(HOUR_MS)
 }
 
 async fn look(checker: &Checker, artifact: &Artifact) -> (Verification, Outcome) {
@@ -262,7 +268,7 @@ fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now:
         }
         (ArtifactState::Available, Outcome::Differs { code, message }) => {
             artifact.state = ArtifactState::Quarantined;
-            artifact.reason = Some(format!("{DRIFT}: {code}: {message}"));
+            artifact.reason = Some(format!("{DRIFT}{code}: {message}"));
         }
         (ArtifactState::Verifying, Outcome::Failed { code, message }) => {
             artifact.reason = Some(format!("{code}: {message}; it is tried again"));

@@ -73,7 +73,7 @@ pub async fn create(
     claim: Option<&Claim>,
 ) -> Result<Release, AppError> {
     let id = context.ids.release()?;
-    retrying(|| create_once(context, caller, new, id, claim)).await
+    retrying(|| create_once(context, caller, new, id, claim, Batch::default())).await
 }
 
 fn check_shape(new: &NewRelease) -> Result<(), AppError> {
@@ -108,6 +108,7 @@ async fn create_once(
     new: &NewRelease,
     id: ReleaseId,
     claim: Option<&Claim>,
+    mut batch: Batch,
 ) -> Result<Release, AppError> {
     let product: Option<Stored<serde_json::Value>> =
         context.store.get(keys::product(&new.product_id)).await?;
@@ -116,7 +117,6 @@ async fn create_once(
     }
     let artifacts = gather(context, caller, new).await?;
     check_shape(new)?;
-    let mut batch = Batch::default();
     reserve_version(context, &mut batch, new, id, &artifacts).await?;
     let mut release = make(context, caller, new, id);
     check_budget(context, &release, &artifacts)?;
@@ -366,26 +366,34 @@ pub async fn promote(
     (channel, rollout): (Channel, Rollout),
     claim: Option<&Claim>,
 ) -> Result<Release, AppError> {
-    let source = find(context, caller, id).await?.value;
-    match source.status {
-        ReleaseStatus::Published => {}
-        ReleaseStatus::Revoked => return Err(AppError::ReleaseRevoked),
-        other => return Err(AppError::ReleaseNotPublished(other.as_str())),
-    }
-    let new = NewRelease {
-        product_id: source.product_id,
-        version: source.version,
-        channel,
-        artifacts: source.artifacts,
-        release_notes: source.release_notes,
-        rollout,
-        min_from_version: source.min_from_version,
-        floor: source.floor,
-        critical: source.critical,
-        require_platforms: Vec::new(),
-        promoted_from: Some(source.channel),
-    };
-    create(context, caller, &new, claim).await
+    let promoted = context.ids.release()?;
+    retrying(|| async {
+        let found = find(context, caller, id).await?;
+        // Who revokes the source meanwhile does not know of this release yet.
+        let mut batch = Batch::default();
+        batch.check(keys::release(id), found.unchanged());
+        let source = found.value;
+        match source.status {
+            ReleaseStatus::Published => {}
+            ReleaseStatus::Revoked => return Err(AppError::ReleaseRevoked),
+            other => return Err(AppError::ReleaseNotPublished(other.as_str())),
+        }
+        let new = NewRelease {
+            product_id: source.product_id,
+            version: source.version,
+            channel: channel.clone(),
+            artifacts: source.artifacts,
+            release_notes: source.release_notes,
+            rollout,
+            min_from_version: source.min_from_version,
+            floor: source.floor,
+            critical: source.critical,
+            require_platforms: Vec::new(),
+            promoted_from: Some(source.channel),
+        };
+        create_once(context, caller, &new, promoted, claim, batch).await
+    })
+    .await
 }
 
 /// Changes who may have a release; a percentage alone does not resume a paused one.

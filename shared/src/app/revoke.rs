@@ -52,8 +52,9 @@ async fn revoke_once(
         return Err(AppError::ReleaseNotPublished("rejected"));
     }
     let mut found = vec![named.clone()];
+    let mut batch = Batch::default();
     if order.all_channels {
-        found.extend(siblings(context, &named.value).await?);
+        found.extend(siblings(context, &mut batch, &named.value).await?);
     }
     let revocation = Revocation {
         at: context.clock.now_ms(),
@@ -61,7 +62,6 @@ async fn revoke_once(
         reason: order.reason.clone(),
         allow_downgrade: order.allow_downgrade,
     };
-    let mut batch = Batch::default();
     let mut changed = Vec::new();
     let live = |status| matches!(status, ReleaseStatus::Published | ReleaseStatus::PendingArtifacts);
     for stored in found.into_iter().filter(|stored| live(stored.value.status)) {
@@ -97,10 +97,15 @@ fn mark(
     Ok(release)
 }
 
-/// The releases of the same version in other channels.
-async fn siblings(context: &Context, release: &Release) -> Result<Vec<Stored<Release>>, AppError> {
+/// The releases of the same version in other channels, on condition that none is made meanwhile.
+async fn siblings(
+    context: &Context,
+    batch: &mut Batch,
+    release: &Release,
+) -> Result<Vec<Stored<Release>>, AppError> {
     let key = keys::version(&release.product_id, &release.version);
-    let Some(used) = context.store.get::<VersionUse>(key).await? else { return Ok(Vec::new()) };
+    let Some(used) = context.store.get::<VersionUse>(key.clone()).await? else { return Ok(Vec::new()) };
+    batch.check(key, used.unchanged());
     let others = used.value.channels.values().filter(|id| **id != release.release_id);
     let keys: Vec<_> = others.map(|id| keys::release(*id)).collect();
     Ok(context.store.get_all::<Release>(&keys).await?.into_iter().flatten().collect())

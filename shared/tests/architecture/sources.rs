@@ -58,10 +58,10 @@ fn read(folder: &str, file: &Path) -> Source {
 impl Source {
     /// The paths that the code names, those of its own crate from the crate's root, behind the word `crate`.
     pub(crate) fn paths(&self) -> Vec<Vec<String>> {
-        paths(&self.code).into_iter().map(|path| self.from_root(path)).collect()
+        paths(&self.code).into_iter().map(|path| self.spelled_out(path)).collect()
     }
 
-    fn from_root(&self, path: Vec<String>) -> Vec<String> {
+    fn spelled_out(&self, path: Vec<String>) -> Vec<String> {
         let climbs = path.iter().take_while(|part| *part == "super").count();
         let own = usize::from(path.first().is_some_and(|part| part == "self"));
         if climbs + own == 0 {
