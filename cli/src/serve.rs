@@ -4,12 +4,13 @@ use std::{
     fs::File,
     io,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt as _};
+use axum::Router;
 use shared::{
     adapters::secret_file,
     app::{
@@ -23,9 +24,11 @@ use shared::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+use self::connections::Limits;
 use crate::args::ServeArgs;
 
 mod background;
+mod connections;
 mod welcome;
 
 /// How long requests that are under way at the end have to finish.
@@ -109,7 +112,8 @@ async fn start(config: &Config, listen: SocketAddr, data: &Path) -> Result<(Runn
         let what = what.display().to_string();
         move |source| ServeError::Io { what, source }
     };
-    std::fs::create_dir_all(data).map_err(failed(data))?;
+    // The records name URLs that open what they name: the folder is its owner's alone.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed(data))?;
     let lock = lock(data)?;
     let listener = TcpListener::bind(listen)
         .await
@@ -122,7 +126,7 @@ async fn start(config: &Config, listen: SocketAddr, data: &Path) -> Result<(Runn
     let (stop, stopping) = watch::channel(false);
     let router = router(&service);
     let background = tokio::spawn(background::run(service, stopping.clone()));
-    let server = tokio::spawn(serve(listener, router, stopping));
+    let server = tokio::spawn(connections::serve(listener, router, Limits::default(), stopping));
     Ok((Running { base_url, admin_token, stop, server, background, _lock: lock }, fresh))
 }
 
@@ -181,19 +185,6 @@ fn router(service: &wiring::Embedded) -> Router {
             receiver: Arc::clone(&service.receiver),
         }));
     layer::finish(router, context)
-}
-
-async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection is left with Nagle's delay");
-        }
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = async move { background::told_to_stop(&mut stopping).await };
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
-        tracing::error!(error = %error, "the server ended");
-    }
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -78,6 +78,8 @@ pub enum Signing {
         key_file: PathBuf,
         /// The kind of key that is made.
         algorithm: decision::jwk::Alg,
+        /// Whether a key that the keyset does not list is taken up; no by default.
+        take_up_new_key: bool,
     },
 }
 
@@ -271,12 +273,13 @@ fn signing(reader: &mut Reader, data: &Path) -> Option<Signing> {
     reader.ignore(&["signing.kms"]);
     let key_file = reader.path("signing.local.key_file").unwrap_or_else(|| data.join("signing.pem"));
     let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
+    let take_up_new_key = reader.flag("signing.take_up_new_key", false);
     let mode = reader.word("signing.mode", &["direct"], &["delegated"], "direct");
     let kind = reader.word("signing.type", &["local"], &["kms"], "local");
     mode?;
     kind?;
     let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
-    Some(Signing::Local { key_file, algorithm })
+    Some(Signing::Local { key_file, algorithm, take_up_new_key })
 }
 
 fn external(reader: &mut Reader<'_>) -> External {

@@ -21,9 +21,8 @@ use crate::{
     app::{
         context::{Context, Repository, Settings},
         decisions::Decider,
-        error::AppError,
         external::Checker,
-        keyset,
+        keyset::{self, KeysetError, Unlisted},
         store::Store,
     },
     config::{Config, Metadata, Signing, Storage},
@@ -81,9 +80,9 @@ pub enum WiringError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The keyset cannot be read or written.
-    #[error("the keyset cannot be brought up to date")]
-    Keyset(#[source] AppError),
+    /// There is no keyset to sign under.
+    #[error(transparent)]
+    Keyset(#[from] KeysetError),
     /// The platform gives no randomness.
     #[error("no random bytes could be had from the system")]
     Entropy,
@@ -112,9 +111,10 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
         .map_err(|source| WiringError::File { path: root.clone(), source })?;
     let objects = Arc::new(objects);
-    let Signing::Local { key_file, algorithm } = &config.signing;
+    let Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing;
     let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, *algorithm)?);
-    let keyset = keyset::ensure(&context, signer.public_key()).await.map_err(WiringError::Keyset)?;
+    let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
+    let keyset = keyset::ensure(&context, signer.public_key(), unlisted).await?;
     let decider = Arc::new(Decider::new(context.clone(), signer, keyset));
     let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
     Ok(Embedded { context, objects: Arc::clone(&objects) as _, receiver: objects, decider, checker, items })

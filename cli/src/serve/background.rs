@@ -1,47 +1,24 @@
-//! What runs beside the requests: checks of external artifacts, and the sweep every minute.
+//! What runs beside the requests: checks of artifacts, and the sweep every minute.
 
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    app::{
-        external::{self, Which},
-        sweep::{self, Leases},
-    },
+    app::sweep::{self, Leases},
     wiring::Embedded,
 };
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{sync::watch, time::Instant};
+
+mod checks;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// How many runs of checks may be under way: a slow host must not hold up the others.
-const MAX_RUNS: usize = 16;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) {
     let service = Arc::new(service);
-    let mut runs = JoinSet::new();
-    let mut next_sweep = Instant::now() + MINUTE;
-    tidy(&service, Leases::Abandoned).await;
-    runs.spawn(checks(Arc::clone(&service), Which::All));
-    let mut next_checks = next_sweep;
-    loop {
-        tokio::select! {
-            () = told_to_stop(&mut stopping) => return,
-            () = service.context.bell.notified(), if runs.len() < MAX_RUNS => {
-                runs.spawn(checks(Arc::clone(&service), Which::Due));
-            }
-            () = tokio::time::sleep_until(next_checks), if runs.len() < MAX_RUNS => {
-                next_checks = Instant::now() + MINUTE;
-                runs.spawn(checks(Arc::clone(&service), Which::Due));
-            }
-            () = tokio::time::sleep_until(next_sweep) => {
-                next_sweep = Instant::now() + MINUTE;
-                tidy(&service, Leases::Held).await;
-            }
-            Some(done) = runs.join_next() => {
-                let due = done.ok().flatten();
-                next_checks = due.map_or(next_checks, |due| next_checks.min(due));
-            }
-        }
+    tokio::select! {
+        () = told_to_stop(&mut stopping) => {}
+        () = sweeps(&service) => {}
+        () = checks::run(Arc::clone(&service)) => {}
     }
 }
 
@@ -51,17 +28,13 @@ pub(super) async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Makes the checks that are due; tells when the next is.
-async fn checks(service: Arc<Embedded>, which: Which) -> Option<Instant> {
-    match external::run(&service.context, &service.checker, which).await {
-        Ok(next) => {
-            let wait = next?.saturating_sub(service.context.clock.now_ms());
-            Some(Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
-        }
-        Err(error) => {
-            tracing::error!(error = %error, "checks could not be made");
-            None
-        }
+async fn sweeps(service: &Embedded) {
+    let mut leases = Leases::Abandoned;
+    loop {
+        let next = Instant::now() + MINUTE;
+        tidy(service, leases).await;
+        leases = Leases::Held;
+        tokio::time::sleep_until(next).await;
     }
 }
 

@@ -166,11 +166,16 @@ fn installer_types(row: &Object<'_>) -> Result<Vec<InstallerType>, ApiError> {
     if !(1..=MAX_INSTALLER_TYPES).contains(&types.len()) {
         return Err(ApiError::invalid(&name, "1 to 10 types can be named; leave it out for any"));
     }
-    let read = |value: &Value| {
+    let mut known = Vec::with_capacity(types.len());
+    for value in types {
         let wrong = || ApiError::bad_request(format!("`{name}` is to be an array of strings"));
-        text::read(&name, value.as_str().ok_or_else(wrong)?)
-    };
-    types.iter().map(read).collect()
+        // A newer client may prefer a type that this server does not know yet: the next one counts.
+        known.extend(value.as_str().ok_or_else(wrong)?.parse::<InstallerType>());
+    }
+    if known.is_empty() {
+        return Err(ApiError::invalid(&name, "none of these types is known here"));
+    }
+    Ok(known)
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ async fn initiate(
         // The same upload again, its URLs minted anew.
         Outcome::Before(Made::Upload(id)) => {
             let upload = uploads::find(context, &caller, id).await?.value;
+            uploads::check_not_over(&upload)?;
             let doors = uploads::doors(context, objects, &upload).await?;
             (upload, doors)
         }

@@ -14,8 +14,8 @@ use shared::{
         error::AppError,
         idempotency::Made,
         keys,
-        releases::{self, Filter},
-        revoke,
+        release_list::{self, Filter},
+        releases, revoke,
         store::Stored,
     },
     domain::{
@@ -118,7 +118,7 @@ async fn list(
         after: page.after.clone(),
         limit: page.limit,
     };
-    let (found, next) = releases::list(&ports.context, &caller, &product, &filter).await?;
+    let (found, next) = release_list::list(&ports.context, &caller, &product, &filter).await?;
     let found: Vec<_> = found.iter().map(views::release).collect();
     Ok(Json(json!({ "releases": found, "next_cursor": page.next(&caller, next) })))
 }
@@ -132,7 +132,8 @@ async fn latest(
     caller.need(Scope::ArtifactsRead)?;
     let parameters = Parameters::read(raw.as_deref(), &["channel"])?;
     let channel: Channel = parameters.parse("channel")?.unwrap_or_else(Channel::stable);
-    let release = releases::latest(&ports.context, &caller, &text::read_path(&product)?, &channel).await?;
+    let release =
+        release_list::latest(&ports.context, &caller, &text::read_path(&product)?, &channel).await?;
     Ok(Json(views::release(&release)))
 }
 

@@ -103,11 +103,7 @@ async fn handle(
     let registration = body::parse::<Request>(&request.body)?.read()?;
     let (who, what) = (&caller, &registration);
     let outcome = idempotent::once(context, &caller, &request, |claim| async move {
-        let (artifact, fresh) = register::register(context, who, what, claim.as_ref()).await?;
-        if let Some(claim) = claim.filter(|_| !fresh) {
-            claim.release(context).await;
-        }
-        Ok((artifact, fresh))
+        register::register(context, who, what, claim.as_ref()).await
     })
     .await?;
     answer(context, &caller, outcome).await
@@ -121,6 +117,9 @@ async fn answer(
     let (artifact, fresh) = match outcome {
         Outcome::Now(done) => done,
         Outcome::Before(Made::Artifact(id)) => (access::artifact(context, caller, id).await?.value, true),
+        Outcome::Before(Made::KnownArtifact(id)) => {
+            (access::artifact(context, caller, id).await?.value, false)
+        }
         Outcome::Before(_) => return Err(AppError::IdempotencyKeyReused.into()),
     };
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };

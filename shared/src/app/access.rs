@@ -4,7 +4,7 @@ use super::{
     context::{Caller, Context},
     error::AppError,
     keys,
-    store::Stored,
+    store::{Batch, Stored},
 };
 use crate::domain::{
     artifact::{Artifact, Use},
@@ -12,6 +12,7 @@ use crate::domain::{
     names::{ProductId, TenantId},
     token::{Scope, Token, TokenText},
 };
+use crate::ports::items::Expect;
 
 /// Finds out who brings a token.
 ///
@@ -38,6 +39,7 @@ pub async fn authenticate(context: &Context, text: &str) -> Result<Caller, AppEr
         scopes: token.scopes,
         tenant_id: token.tenant_id,
         product_id: token.product_id,
+        expires_at: token.expires_at,
         request_id: String::new(),
         source_ip: None,
     })
@@ -111,6 +113,19 @@ pub async fn artifact(
     if sees_artifact(context, caller, &found.value).await? { Ok(found) } else { Err(AppError::NotFound) }
 }
 
+/// Notes that a product-limited caller registered bytes that are an artifact already, so that it can use the artifact.
+///
+/// # Errors
+/// [`AppError::Corrupt`]
+pub fn note_registrant(
+    batch: &mut Batch,
+    product: Option<&ProductId>,
+    artifact: ArtifactId,
+) -> Result<(), AppError> {
+    let Some(product) = product else { return Ok(()) };
+    batch.put(keys::registrant(artifact, product), &serde_json::json!({}), Expect::Anything)
+}
+
 /// Whether the caller may see an artifact.
 ///
 /// # Errors
@@ -122,6 +137,10 @@ pub async fn sees_artifact(
 ) -> Result<bool, AppError> {
     let Some(product) = &caller.product_id else { return Ok(true) };
     if artifact.registered_by == caller.token_id || artifact.registered_for.as_ref() == Some(product) {
+        return Ok(true);
+    }
+    let registrant = keys::registrant(artifact.artifact_id, product);
+    if context.store.get_raw(&[registrant]).await?.iter().any(Option::is_some) {
         return Ok(true);
     }
     let partition = keys::of_artifact(artifact.artifact_id);

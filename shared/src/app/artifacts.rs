@@ -21,7 +21,7 @@ use crate::{
         release::{Release, ReleaseStatus},
     },
     ports::{
-        items::{Expect, Query},
+        items::{Expect, Key, Query},
         objects::Objects,
     },
 };
@@ -49,7 +49,8 @@ impl Filter {
     }
 }
 
-const MAX_SCANNED: usize = 5_000;
+/// How many artifacts one page looks at, at most: a rare filter answers with a short page and a cursor.
+const MAX_SCANNED: usize = 2_000;
 
 /// Artifacts from the oldest to the newest, and the sort key to go on from.
 ///
@@ -60,6 +61,9 @@ pub async fn list(
     caller: &Caller,
     filter: &Filter,
 ) -> Result<(Vec<Artifact>, Option<String>), AppError> {
+    if let Some(sha256) = &filter.sha256 {
+        return with_bytes(context, caller, filter, sha256).await;
+    }
     let mut query = Query {
         partition: keys::ARTIFACTS.into(),
         prefix: String::new(),
@@ -85,6 +89,31 @@ pub async fn list(
             return Ok((artifacts, None));
         }
     }
+}
+
+/// The artifacts with some bytes: found by their digest, whatever the number of others.
+async fn with_bytes(
+    context: &Context,
+    caller: &Caller,
+    filter: &Filter,
+    sha256: &Sha256,
+) -> Result<(Vec<Artifact>, Option<String>), AppError> {
+    let known = context.store.query_all::<serde_json::Value>(&keys::of_bytes(sha256), "").await?;
+    let ids = known.into_iter().filter(|(sort, _)| sort == "managed" || sort.starts_with("external#"));
+    let mut ids: Vec<ArtifactId> = ids.filter_map(|(_, id)| serde_json::from_value(id.value).ok()).collect();
+    ids.sort();
+    let beyond = |id: &ArtifactId| filter.after.as_ref().is_none_or(|after| id.to_string() > *after);
+    let mut artifacts = Vec::new();
+    for id in ids.into_iter().filter(beyond) {
+        let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { continue };
+        if filter.matches(&found.value) && access::sees_artifact(context, caller, &found.value).await? {
+            artifacts.push(found.value);
+        }
+        if artifacts.len() >= filter.limit {
+            return Ok((artifacts, Some(id.to_string())));
+        }
+    }
+    Ok((artifacts, None))
 }
 
 /// Every check made of an artifact, oldest first; the newest thousand are kept in sight.
@@ -173,7 +202,7 @@ impl Intervention {
     fn refusal(self, state: ArtifactState) -> Option<&'static str> {
         match (self, state) {
             (Self::Revoke, _)
-            | (Self::Quarantine, ArtifactState::Available)
+            | (Self::Quarantine, ArtifactState::Available | ArtifactState::Quarantined)
             | (Self::Restore, ArtifactState::Quarantined) => None,
             (Self::Quarantine, _) => Some("only an AVAILABLE artifact can be quarantined"),
             (Self::Restore, _) => Some("only a QUARANTINED artifact can be restored"),
@@ -199,7 +228,12 @@ pub async fn intervene(
     }
     retrying(|| async {
         let found = access::artifact(context, caller, id).await?;
-        if found.value.state == intervention.target() {
+        let checks_own =
+            found.value.reason.as_ref().is_some_and(|reason| reason.starts_with(external::DRIFT));
+        // An operator's order stands over a check's: no later check lifts it.
+        if found.value.state == intervention.target()
+            && !(intervention == Intervention::Quarantine && checks_own)
+        {
             return Ok(found.value);
         }
         if found.value.state == ArtifactState::Revoked {
@@ -207,6 +241,12 @@ pub async fn intervene(
         }
         if let Some(hint) = intervention.refusal(found.value.state) {
             return Err(state_refusal(&found.value, hint));
+        }
+        if intervention == Intervention::Restore {
+            let bytes = keys::revoked_bytes(&found.value.sha256);
+            if let Some(revoked) = context.store.get::<ArtifactId>(bytes).await? {
+                return Err(AppError::ArtifactRevoked(revoked.value));
+            }
         }
         let mut artifact = found.value.clone();
         artifact.state = intervention.target();
@@ -237,6 +277,9 @@ pub async fn set_state(
     let id = artifact.artifact_id;
     batch.put(keys::artifact(id), &artifact, found.unchanged())?;
     let withheld = |state| matches!(state, ArtifactState::Quarantined | ArtifactState::Revoked);
+    if artifact.state == ArtifactState::Available {
+        batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+    }
     if artifact.state == ArtifactState::Revoked {
         batch.put(keys::revoked_bytes(&artifact.sha256), &id, Expect::Anything)?;
     }
@@ -270,6 +313,23 @@ pub async fn delete(
     Ok(())
 }
 
+/// With the last artifact that has some bytes goes what was said of who may download them.
+async fn free_access(
+    context: &Context,
+    batch: &mut Batch,
+    artifact: &Artifact,
+    own: &Key,
+) -> Result<(), AppError> {
+    let access = keys::access_of_bytes(&artifact.sha256);
+    let known = context.store.query_all::<serde_json::Value>(&access.partition, "").await?;
+    let others =
+        known.iter().any(|(sort, _)| ![&access.sort, &own.sort].contains(&sort) && sort != "revoked");
+    if let Some((_, claimed)) = known.iter().find(|(sort, _)| !others && *sort == access.sort) {
+        batch.delete(access, claimed.unchanged());
+    }
+    Ok(())
+}
+
 async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Result<Artifact, AppError> {
     let found = access::artifact(context, caller, id).await?;
     for (_, used) in context.store.query_all::<Use>(&keys::of_artifact(id), keys::USE).await? {
@@ -289,6 +349,7 @@ async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Re
         || keys::managed_bytes(&artifact.sha256),
         |url| keys::external_bytes(&artifact.sha256, url),
     );
+    free_access(context, &mut batch, &artifact, &bytes).await?;
     batch.delete(bytes, Expect::Anything);
     let before =
         json!({ "sha256": artifact.sha256, "size_bytes": artifact.size_bytes, "state": artifact.state });

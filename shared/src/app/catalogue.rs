@@ -2,7 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{
@@ -19,12 +23,25 @@ use crate::domain::{
     names::{Channel, ProductId, TenantId},
     policy::{Policy, PolicyStack},
 };
+use crate::ports::items::ItemsUnavailable;
 
-/// When and at which count of own commits something was last found to be current.
+/// When and at which counts of own commits something was last found to be current.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at_ms: i64,
     own_commits: u64,
+    own_decisive: u64,
+}
+
+/// After which of its own commits a process does not decide from memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// Any at all: reading again is cheap.
+    Any,
+    /// One that can alter a decision: a release that this process has revoked must not come back.
+    Decisive,
+    /// None, since it was read just now.
+    None,
 }
 
 #[derive(Debug, Clone)]
@@ -87,12 +104,24 @@ pub struct Catalogues {
     state: RwLock<State>,
     /// Held while reading the store, so that a thousand waiting requests read once.
     reading: tokio::sync::Mutex<()>,
+    /// When the store last did not answer, Unix milliseconds: for a moment it is not asked again.
+    failed_at: AtomicI64,
 }
+
+/// How long after a failure the store is left alone, in milliseconds.
+const PAUSE_AFTER_FAILURE_MS: i64 = 1_000;
+/// How long a read may take before memory is asked instead.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Catalogues {
     /// Catalogues read from the context's store.
     pub fn new(context: Context) -> Self {
-        Self { context, state: RwLock::default(), reading: tokio::sync::Mutex::new(()) }
+        Self {
+            context,
+            state: RwLock::default(),
+            reading: tokio::sync::Mutex::new(()),
+            failed_at: AtomicI64::new(0),
+        }
     }
 
     /// What a question about a product, for a tenant, depends on.
@@ -101,26 +130,43 @@ impl Catalogues {
     /// [`AppError::Items`] where the store does not answer and what is remembered is too old.
     pub async fn facts(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<Facts, AppError> {
         let max_age = self.context.settings.catalogue_max_age_ms;
-        if let Some(facts) = self.remembered(product, tenant, max_age, true) {
+        if let Some(facts) = self.remembered(product, tenant, max_age, After::Any) {
+            return Ok(facts);
+        }
+        if let Some(facts) = self.remembered_while_failing(product, tenant) {
             return Ok(facts);
         }
         let _reading = self.reading.lock().await;
-        if let Some(facts) = self.remembered(product, tenant, max_age, true) {
+        if let Some(facts) = self.remembered_while_failing(product, tenant) {
             return Ok(facts);
         }
-        match self.refresh(product, tenant).await {
+        if let Some(facts) = self.remembered(product, tenant, max_age, After::Any) {
+            return Ok(facts);
+        }
+        let late = || AppError::Items(ItemsUnavailable("it did not answer in time".into()));
+        let refreshed = tokio::time::timeout(READ_TIMEOUT, self.refresh(product, tenant)).await;
+        match refreshed.unwrap_or_else(|_| Err(late())) {
             Ok(()) => {}
-            Err(error @ AppError::Items(_)) => {
+            Err(error @ (AppError::Items(_) | AppError::Busy)) => {
+                self.failed_at.store(self.context.clock.now_ms(), Ordering::Relaxed);
                 let max_stale = self.context.settings.catalogue_max_stale_ms;
-                let facts = self.remembered(product, tenant, max_stale, false).ok_or(error)?;
+                let facts = self.remembered(product, tenant, max_stale, After::Decisive).ok_or(error)?;
                 tracing::warn!(product.id = %product, "the metadata store does not answer: deciding from memory");
                 return Ok(facts);
             }
             Err(other) => return Err(other),
         }
         // What was just read is current by definition, even if another commit happened while it was read.
-        self.remembered(product, tenant, max_age.max(1_000), false)
+        self.remembered(product, tenant, max_age.max(1_000), After::None)
             .ok_or(AppError::Internal("what was just read is not remembered"))
+    }
+
+    /// What is in memory, for a moment after the store did not answer: no request waits for it in vain.
+    fn remembered_while_failing(&self, product: &ProductId, tenant: Option<&TenantId>) -> Option<Facts> {
+        let since = self.context.clock.now_ms().saturating_sub(self.failed_at.load(Ordering::Relaxed));
+        let failing = (0..PAUSE_AFTER_FAILURE_MS).contains(&since);
+        let max_stale = self.context.settings.catalogue_max_stale_ms;
+        failing.then(|| self.remembered(product, tenant, max_stale, After::Decisive)).flatten()
     }
 
     fn remembered(
@@ -128,14 +174,20 @@ impl Catalogues {
         product: &ProductId,
         tenant: Option<&TenantId>,
         max_age_ms: i64,
-        own_commits_count: bool,
+        after: After,
     ) -> Option<Facts> {
         let now = self.context.clock.now_ms();
-        let commits = self.context.store.own_commits();
+        let store = &self.context.store;
+        let (commits, decisive) = (store.own_commits(), store.own_decisive());
         let fresh = |seen: Seen| {
             // A clock that was set back makes nothing younger.
             let age = now.saturating_sub(seen.at_ms);
-            (0..=max_age_ms).contains(&age) && (!own_commits_count || seen.own_commits == commits)
+            let current = match after {
+                After::Any => seen.own_commits == commits,
+                After::Decisive => seen.own_decisive == decisive,
+                After::None => true,
+            };
+            (0..=max_age_ms).contains(&age) && current
         };
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let deployment = state.deployment.as_ref().filter(|entry| fresh(entry.seen))?;
@@ -163,13 +215,14 @@ impl Catalogues {
     /// Reads the heads in one call, and behind them only what has changed.
     async fn refresh(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<(), AppError> {
         for _ in 0..16 {
-            let seen =
-                Seen { at_ms: self.context.clock.now_ms(), own_commits: self.context.store.own_commits() };
-            let heads = Heads::read(&self.context.store, product, tenant).await?;
+            let store = &self.context.store;
+            let (own_commits, own_decisive) = (store.own_commits(), store.own_decisive());
+            let seen = Seen { at_ms: self.context.clock.now_ms(), own_commits, own_decisive };
+            let heads = Heads::read(store, product, tenant).await?;
             let prepared = self.prepare(product, &heads).await?;
             let unavailable = self.unavailable(&heads).await?;
             // Pages are read after their head: only if the heads stand still do they belong together.
-            if Heads::read(&self.context.store, product, tenant).await?.revisions() == heads.revisions() {
+            if Heads::read(store, product, tenant).await?.revisions() == heads.revisions() {
                 self.remember((product, tenant), heads, prepared, unavailable, seen);
                 return Ok(());
             }

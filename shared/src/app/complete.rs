@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
+    access,
     audit::{self, Entry},
     context::{Caller, Context},
     error::AppError,
     keys,
-    register::same_bytes,
+    register::{claim_access, same_bytes},
     store::{Batch, Stored},
     uploads::{discard, find},
 };
@@ -280,6 +281,7 @@ async fn settle_once(
     let (artifact, fresh) = match existing {
         Some(existing) => {
             batch.check(keys::artifact(existing.value.artifact_id), existing.unchanged());
+            access::note_registrant(&mut batch, upload.initiated_for.as_ref(), existing.value.artifact_id)?;
             (existing.value, false)
         }
         None => (make(context, &upload, context.ids.artifact()?, key, stat), true),
@@ -289,6 +291,7 @@ async fn settle_once(
         batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
         batch.put(keys::managed_bytes(&artifact.sha256), &artifact.artifact_id, Expect::Absent)?;
         batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+        claim_access(context, &mut batch, &artifact).await?;
         let check = super::external::Check {
             checked_at: context.clock.now_ms(),
             means: Verification::StoreChecksum,

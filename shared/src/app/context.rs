@@ -91,6 +91,8 @@ pub struct Caller {
     pub tenant_id: Option<TenantId>,
     /// The product it is limited to.
     pub product_id: Option<ProductId>,
+    /// When it ends, Unix milliseconds.
+    pub expires_at: Option<i64>,
     /// The request.
     pub request_id: String,
     /// The address that the request came from.

@@ -207,10 +207,12 @@ impl Decider {
     pub async fn explain<T>(
         &self,
         question: &Question,
+        may_see_restricted: bool,
         show: impl FnOnce(&Explanation<'_>) -> T + Send,
     ) -> Result<T, AppError> {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
-        let explanation = decide::explain(&world(&facts, question, true), question, self.context.clock.now());
+        let explanation =
+            decide::explain(&world(&facts, question, may_see_restricted), question, self.context.clock.now());
         Ok(show(&explanation))
     }
 
@@ -221,13 +223,18 @@ impl Decider {
     pub async fn available<T>(
         &self,
         question: &Question,
+        may_see_restricted: bool,
         show: impl FnOnce(&Answer<'_>) -> T + Send,
     ) -> Result<T, AppError> {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
         if facts.product.is_none() {
             return Err(AppError::NotFound);
         }
-        Ok(show(&decide::decide(&world(&facts, question, false), question, self.context.clock.now())))
+        Ok(show(&decide::decide(
+            &world(&facts, question, may_see_restricted),
+            question,
+            self.context.clock.now(),
+        )))
     }
 
     /// A release as a decision names it.

@@ -17,6 +17,9 @@ pub enum AppError {
     /// There is no such thing, or the token may not see it.
     #[error("there is nothing of this name that this token can see")]
     NotFound,
+    /// What a member of the request names is not there, or the token may not see it.
+    #[error("`{0}`: there is nothing of this name that this token can see")]
+    NotFoundMember(String),
     /// The token is missing, unknown, ended or mistyped.
     #[error("{0}")]
     Unauthorized(&'static str),

@@ -1,6 +1,7 @@
-//! Checking artifacts: external bytes by fetching them, managed bytes by asking their store. Runs in the background.
+//! Checking artifacts: external bytes by fetching them, managed bytes by reading them or asking their store. Runs in
+//! the background.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -11,24 +12,27 @@ use super::{
     audit::{self, Entry},
     context::Context,
     error::AppError,
-    keys, releases,
+    keys, pending,
     store::{Batch, Stored, retrying},
 };
 use crate::{
     domain::{
-        artifact::{Artifact, ArtifactState, Location, Use, Verification},
-        external_url::{ExternalUrl, UrlRules},
+        artifact::{Artifact, ArtifactState, Use, Verification},
         ids::ArtifactId,
         platform::{WordError, word_type},
     },
-    ports::{
-        fetcher::{FetchError, FetchRequest, Fetcher},
-        items::Expect,
-        objects::{ObjectError, Objects},
-    },
+    ports::items::Expect,
 };
+
+mod look;
+
+pub use self::look::Checker;
+use self::look::{Outcome, look};
+
 /// How many checks one run makes at a time.
 const AT_ONCE: usize = 8;
+/// How many artifacts are read at a time.
+const READ_AT_ONCE: usize = 100;
 const HOUR_MS: i64 = 3_600_000;
 /// How long an unreachable artifact is tried again before it is rejected.
 const PATIENCE_MS: i64 = 24 * HOUR_MS;
@@ -57,21 +61,6 @@ pub struct Check {
     pub message: Option<String>,
 }
 
-/// What checks need.
-#[derive(Debug, Clone)]
-pub struct Checker {
-    /// Reads external bytes.
-    pub fetcher: Arc<dyn Fetcher>,
-    /// Knows managed bytes.
-    pub objects: Arc<dyn Objects>,
-}
-
-enum Outcome {
-    Matches,
-    Differs { code: String, message: String },
-    Failed { code: String, message: String },
-}
-
 /// Asks for a check of an artifact's bytes.
 ///
 /// # Errors
@@ -89,28 +78,56 @@ pub enum Which {
     All,
 }
 
-/// Makes checks, several at a time; tells when the next is due (Unix milliseconds).
+/// The checks that are to be made now, and when the next of the others is due (Unix milliseconds).
+///
+/// # Errors
+/// Those of the store.
+pub async fn waiting(context: &Context, which: Which) -> Result<(Vec<ArtifactId>, Option<i64>), AppError> {
+    let waiting = context.store.query_all::<serde_json::Value>(keys::VERIFYING, "").await?;
+    let ids: Vec<ArtifactId> = waiting.into_iter().filter_map(|(sort, _)| sort.parse().ok()).collect();
+    if which == Which::All {
+        return Ok((ids, None));
+    }
+    let now = context.clock.now_ms();
+    let (mut due, mut next) = (Vec::new(), None::<i64>);
+    for ids in ids.chunks(READ_AT_ONCE) {
+        let keys: Vec<_> = ids.iter().map(|id| keys::artifact(*id)).collect();
+        let artifacts = context.store.get_all::<Artifact>(&keys).await?;
+        for (id, artifact) in ids.iter().zip(artifacts) {
+            match artifact.map(|found| found.value.attempts.next_at).filter(|at| *at > now) {
+                Some(at) => next = next.into_iter().chain([at]).min(),
+                None => due.push(*id),
+            }
+        }
+    }
+    Ok((due, next))
+}
+
+/// Makes every check that is due, several at a time; tells when the next is due (Unix milliseconds).
 ///
 /// # Errors
 /// Those of the store.
 pub async fn run(context: &Context, checker: &Checker, which: Which) -> Result<Option<i64>, AppError> {
-    let waiting = context.store.query_all::<serde_json::Value>(keys::VERIFYING, "").await?;
-    let ids = waiting.into_iter().filter_map(|(sort, _)| sort.parse::<ArtifactId>().ok());
-    let next = futures_util::stream::iter(ids)
+    let (due, next) = waiting(context, which).await?;
+    let next = futures_util::stream::iter(due)
         .map(|id| async move {
-            run_one(context, checker, id, which).await.unwrap_or_else(|error| {
+            check(context, checker, id, which).await.unwrap_or_else(|error| {
                 tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked");
                 None
             })
         })
         .buffer_unordered(AT_ONCE)
-        .fold(None::<i64>, |next, due| async move { next.into_iter().chain(due).min() })
+        .fold(next, |next, due| async move { next.into_iter().chain(due).min() })
         .await;
     Ok(next)
 }
 
-/// Checks one artifact if that is due; `Some` tells when it will be.
-async fn run_one(
+/// Checks one artifact if that is due and nobody else has begun; tells when its next check is due (Unix milliseconds),
+/// where there is to be one.
+///
+/// # Errors
+/// Those of the store.
+pub async fn check(
     context: &Context,
     checker: &Checker,
     id: ArtifactId,
@@ -129,11 +146,11 @@ async fn run_one(
     if !claim(context, &found, now).await? {
         return Ok(None);
     }
-    let (means, outcome) = look(checker, &found.value).await;
+    let (means, outcome) = look(checker, &found.value, now).await;
     let next = retrying(|| conclude(context, id, means, &outcome)).await?;
     let partition = keys::of_artifact(id);
     for (_, used) in context.store.query_all::<Use>(&partition, keys::USE).await? {
-        releases::advance(context, used.value.release_id).await?;
+        pending::advance(context, used.value.release_id).await?;
     }
     Ok(next)
 }
@@ -161,50 +178,6 @@ fn pause(context: &Context, artifact: &Artifact) -> i64 {
     context.settings.recheck_first_ms.saturating_mul(1_i64 << doublings).min(HOUR_MS)
 }
 
-async fn look(checker: &Checker, artifact: &Artifact) -> (Verification, Outcome) {
-    match &artifact.location {
-        Location::External { url, .. } => (Verification::Fetched, fetch(checker, artifact, url).await),
-        Location::Managed { key, .. } => {
-            let outcome = match checker.objects.stat(key).await {
-                Ok(stat)
-                    if stat.size_bytes == artifact.size_bytes && stat.sha256 == Some(artifact.sha256) =>
-                {
-                    Outcome::Matches
-                }
-                Ok(_) => differs("CHECKSUM_MISMATCH", "the stored bytes are not the registered ones"),
-                Err(ObjectError::NotFound(_)) => differs("UPLOAD_FAILED", "the stored bytes are gone"),
-                Err(ObjectError::Unavailable(_)) => Outcome::Failed {
-                    code: "UNAVAILABLE".into(),
-                    message: "the object store did not answer".into(),
-                },
-            };
-            (Verification::StoreChecksum, outcome)
-        }
-    }
-}
-
-fn differs(code: &str, message: &str) -> Outcome {
-    Outcome::Differs { code: code.into(), message: message.into() }
-}
-
-async fn fetch(checker: &Checker, artifact: &Artifact, url: &str) -> Outcome {
-    // It was judged when it was registered; the fetcher judges every address again.
-    let rules = UrlRules::widest();
-    let Ok(url) = ExternalUrl::parse(url, &rules) else {
-        return differs("URL_INVALID", "the stored URL is no longer acceptable");
-    };
-    let request = FetchRequest { url, declared_sha256: artifact.sha256, declared_size: artifact.size_bytes };
-    match checker.fetcher.fetch(&request).await {
-        Ok(_) => Outcome::Matches,
-        Err(error) => judged(&error),
-    }
-}
-
-fn judged(error: &FetchError) -> Outcome {
-    let (code, message) = (error.code().to_owned(), error.to_string());
-    if error.definite() { Outcome::Differs { code, message } } else { Outcome::Failed { code, message } }
-}
-
 async fn conclude(
     context: &Context,
     id: ArtifactId,
@@ -214,7 +187,18 @@ async fn conclude(
     let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(None) };
     let now = context.clock.now_ms();
     let mut artifact = found.value.clone();
-    let state = verdict(&mut artifact, means, outcome, now);
+    verdict(&mut artifact, means, outcome, now);
+    if artifact.state == ArtifactState::Available {
+        let revoked = context.store.get::<ArtifactId>(keys::revoked_bytes(&artifact.sha256)).await?;
+        if let Some(revoked) = revoked {
+            // What was AVAILABLE once may be in releases: it is withheld from them, not only rejected.
+            let waits = found.value.state == ArtifactState::Verifying;
+            artifact.state = if waits { ArtifactState::Rejected } else { ArtifactState::Quarantined };
+            artifact.reason =
+                Some(format!("ARTIFACT_REVOKED: the same bytes were revoked as {}", revoked.value));
+        }
+    }
+    let state = artifact.state;
     let settled = !matches!(outcome, Outcome::Failed { .. }) || artifact.state != ArtifactState::Verifying;
     let mut batch = Batch::default();
     let check = describe(outcome, means, now);
@@ -223,9 +207,7 @@ async fn conclude(
         batch.delete(keys::verifying(id), Expect::Anything);
         artifact.attempts.next_at = now;
     } else {
-        let doubled =
-            context.settings.recheck_first_ms.saturating_mul(1_i64 << artifact.attempts.made.min(20));
-        artifact.attempts.next_at = now.saturating_add(doubled.min(HOUR_MS));
+        artifact.attempts.next_at = now.saturating_add(pause(context, &artifact));
     }
     let next = (!settled).then_some(artifact.attempts.next_at);
     if state == found.value.state {
@@ -248,7 +230,7 @@ async fn conclude(
 }
 
 /// What the artifact becomes; its state is set here, its place in the records by the caller.
-fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now: i64) -> ArtifactState {
+fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now: i64) {
     let quarantined_by_check = artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(DRIFT));
     match (artifact.state, outcome) {
         (ArtifactState::Verifying | ArtifactState::Available, Outcome::Matches) => {
@@ -271,10 +253,10 @@ fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now:
             artifact.reason = Some(format!("{DRIFT}{code}: {message}"));
         }
         (ArtifactState::Verifying, Outcome::Failed { code, message }) => {
-            artifact.reason = Some(format!("{code}: {message}; it is tried again"));
+            artifact.reason = Some(format!("ARTIFACT_NOT_ACCESSIBLE: {code}: {message}; it is tried again"));
             if now.saturating_sub(artifact.attempts.since) >= PATIENCE_MS {
                 artifact.state = ArtifactState::Rejected;
-                artifact.reason = Some(format!("UNREACHABLE: {code}: {message}"));
+                artifact.reason = Some(format!("UNREACHABLE: ARTIFACT_NOT_ACCESSIBLE: {code}: {message}"));
             }
         }
         (
@@ -285,7 +267,6 @@ fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now:
             _,
         ) => {}
     }
-    artifact.state
 }
 
 fn describe(outcome: &Outcome, means: Verification, now: i64) -> Check {

@@ -27,6 +27,8 @@ const LEASE_MS: i64 = 60_000;
 pub enum Made {
     /// An artifact.
     Artifact(ArtifactId),
+    /// Nothing new: the artifact was there.
+    KnownArtifact(ArtifactId),
     /// An upload.
     Upload(UploadId),
     /// A product.

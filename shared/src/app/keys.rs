@@ -54,6 +54,11 @@ pub fn artifact_use(artifact: ArtifactId, release: ReleaseId) -> Key {
     Key::new(of_artifact(artifact), format!("{USE}{release}"))
 }
 
+/// That a product-limited token registered bytes that were an artifact already: it sees the artifact, too.
+pub fn registrant(artifact: ArtifactId, product: &ProductId) -> Key {
+    Key::new(of_artifact(artifact), format!("registrant#{product}"))
+}
+
 /// One check of an artifact's bytes.
 pub fn check(artifact: ArtifactId, event: EventId) -> Key {
     Key::new(of_artifact(artifact), format!("{CHECK}{event}"))
@@ -73,6 +78,11 @@ pub fn managed_bytes(sha256: &Sha256) -> Key {
 pub fn external_bytes(sha256: &Sha256, url: &str) -> Key {
     let url = Sha256::from_bytes(sha2::Sha256::digest(url.as_bytes()).into());
     Key::new(of_bytes(sha256), format!("external#{url}"))
+}
+
+/// Who may download these bytes: the same for every artifact that has them.
+pub fn access_of_bytes(sha256: &Sha256) -> Key {
+    Key::new(of_bytes(sha256), "access")
 }
 
 /// That these bytes were revoked.
@@ -148,6 +158,11 @@ pub fn bootstrap() -> Key {
 /// The head of [`UNAVAILABLE`]. Its revision is a part of `seq`.
 pub fn unavailable_head() -> Key {
     Key::new("deployment", "unavailable")
+}
+
+/// Whether this is one of the items whose revisions make up `seq`.
+pub fn is_decisive(key: &Key) -> bool {
+    matches!(key.partition.as_str(), PRODUCTS | TENANTS) || *key == deployment() || *key == unavailable_head()
 }
 
 /// That no decision may name an artifact at the moment.

@@ -7,7 +7,10 @@ use decision::{
     keyset::{Keyset, KeysetKey},
 };
 
+use serde_json::json;
+
 use super::{
+    audit::{self, Entry},
     context::Context,
     error::AppError,
     keys,
@@ -23,11 +26,44 @@ const RENEW_BEFORE: i64 = 60 * DAY;
 /// How long a key may sign.
 const KEY_LIFETIME: i64 = 5 * 365 * DAY;
 
+/// What is done with a signing key that the keyset does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlisted {
+    /// It is refused: the key file is probably not the right one.
+    Refuse,
+    /// It is taken up, in a new version of the keyset: clients that have an older one will refuse its decisions.
+    TakeUp,
+}
+
+/// Why there is no keyset to sign under.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysetError {
+    /// The signing key was revoked.
+    #[error("the signing key `{0}` is revoked in the keyset: configure another one")]
+    Revoked(String),
+    /// The signing key is not one that clients have.
+    #[error(
+        "the signing key `{0}` is not in the keyset that clients have: put the right key file back, or, if it is lost, \
+         set `signing.take_up_new_key: true` and hand the new keyset to every client"
+    )]
+    NotListed(String),
+    /// The keyset cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] AppError),
+}
+
 /// The newest keyset; a first or a renewed one is written where that is needed, with the signing key in it.
 ///
+/// A key that clients do not have must not sign: once there is a keyset, a key that is not in it is refused, unless
+/// the operator says that it is to be taken up.
+///
 /// # Errors
-/// [`AppError::Internal`] where the signing key was revoked, and those of the store.
-pub async fn ensure(context: &Context, key: &PublicKey) -> Result<Arc<Keyset>, AppError> {
+/// [`KeysetError`]
+pub async fn ensure(
+    context: &Context,
+    key: &PublicKey,
+    unlisted: Unlisted,
+) -> Result<Arc<Keyset>, KeysetError> {
     retrying(|| async {
         let newest = newest(context).await?;
         let now = context.clock.now();
@@ -35,22 +71,28 @@ pub async fn ensure(context: &Context, key: &PublicKey) -> Result<Arc<Keyset>, A
         if let Some(keyset) = &newest {
             let listed = keyset.get(&kid);
             if listed.is_some_and(|listed| listed.revoked) {
-                return Err(AppError::Internal(
-                    "the signing key is revoked in the keyset: configure another one",
-                ));
+                return Ok(Err(KeysetError::Revoked(kid)));
             }
             let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE;
             if fresh && listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE) {
-                return Ok(Arc::new(keyset.clone()));
+                return Ok(Ok(Arc::new(keyset.clone())));
+            }
+            if listed.is_none() && unlisted == Unlisted::Refuse {
+                return Ok(Err(KeysetError::NotListed(kid)));
             }
         }
         let next = renewed(newest, *key, &kid, now);
         let mut batch = Batch::default();
         batch.put(keys::keyset(next.version), &next, Expect::Absent)?;
+        let after = json!({ "version": next.version, "epoch": next.epoch, "expires": next.expires,
+            "kids": next.keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>() });
+        let subject = format!("keyset/{}", next.version);
+        let entry = Entry { kind: "keyset.published", subject, before: None, after: Some(after) };
+        audit::record(&mut batch, context, None, entry)?;
         context.store.commit(batch).await?;
-        Ok(Arc::new(next))
+        Ok(Ok(Arc::new(next)))
     })
-    .await
+    .await?
 }
 
 fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyset {

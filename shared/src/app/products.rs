@@ -39,9 +39,9 @@ pub struct Product {
     /// The catalogue page that takes the next release.
     #[serde(default)]
     pub page: u32,
-    /// How many releases that page holds.
+    /// How many artifacts the releases of that page name.
     #[serde(default)]
-    pub page_releases: u32,
+    pub page_artifacts: u32,
 }
 
 /// Which products and tenants exist, and the global policy: names that have nothing behind them cost no read.
@@ -82,7 +82,7 @@ pub async fn create(
             created_at: context.clock.now_ms(),
             policy: Policy::default(),
             page: 0,
-            page_releases: 0,
+            page_artifacts: 0,
         };
         let head: Option<Stored<Deployment>> = context.store.get(keys::deployment()).await?;
         let expect = unchanged(head.as_ref());

@@ -20,8 +20,8 @@ use crate::{
     ports::items::Expect,
 };
 
-/// How many releases one page holds: a publish rewrites one page, whatever the number of releases.
-const PAGE_RELEASES: u32 = 64;
+/// How many artifacts the releases of one page name, about: a publish rewrites one page, whatever the number of releases.
+const PAGE_ARTIFACTS: u32 = 128;
 /// The longest external URL that a decision names itself; a longer one is reached through our download route.
 const MAX_NAMED_URL: usize = 256;
 
@@ -98,11 +98,12 @@ pub async fn append(
     let found: Stored<Product> = context.store.get(key.clone()).await?.ok_or(AppError::NotFound)?;
     let expect = found.unchanged();
     let mut product = found.value;
-    if product.page_releases >= PAGE_RELEASES {
+    if product.page_artifacts >= PAGE_ARTIFACTS {
         product.page = product.page.saturating_add(1);
-        product.page_releases = 0;
+        product.page_artifacts = 0;
     }
-    product.page_releases = product.page_releases.saturating_add(1);
+    let named = u32::try_from(release.artifacts.len()).unwrap_or(u32::MAX);
+    product.page_artifacts = product.page_artifacts.saturating_add(named);
     release.page = Some(product.page);
     let page_key = keys::catalogue_page(&release.product_id, product.page);
     let page: Option<Stored<Vec<CatalogueRelease>>> = context.store.get(page_key.clone()).await?;

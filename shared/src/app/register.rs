@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    access,
     audit::{self, Entry},
     context::{Caller, Context},
     error::AppError,
     external,
     idempotency::{Claim, Made},
     keys,
-    store::{Batch, Stored, retrying},
+    store::{Batch, Store, Stored, retrying, unchanged},
 };
 use crate::{
     domain::{
@@ -22,6 +24,17 @@ use crate::{
     },
     ports::items::Expect,
 };
+
+const ACCESS: &str = "another `access`";
+
+/// Who may download some bytes, and the artifact that said so last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessOfBytes {
+    /// Who may download.
+    pub access: Access,
+    /// An artifact with these bytes.
+    pub artifact_id: ArtifactId,
+}
 
 /// What a registrant says.
 #[derive(Debug, Clone)]
@@ -77,7 +90,7 @@ async fn register_once(
     if let Some(existing) =
         same_bytes(context, &registration.sha256, registration.access, Some(url.as_str())).await?
     {
-        return compare(existing.value, registration);
+        return again(context, caller, compare(existing.value, registration)?, claim).await;
     }
     let artifact = make(context, caller, registration, url, declared)?;
     let mut batch = Batch::default();
@@ -85,6 +98,7 @@ async fn register_once(
     let bytes = keys::external_bytes(&artifact.sha256, url.as_str());
     batch.put(bytes, &artifact.artifact_id, Expect::Absent)?;
     batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+    claim_access(context, &mut batch, &artifact).await?;
     if !declared {
         external::schedule(&mut batch, artifact.artifact_id, Expect::Absent)?;
     }
@@ -135,8 +149,42 @@ fn make(
     })
 }
 
+/// Answers a second registration of the same, and remembers that it was asked for.
+async fn again(
+    context: &Context,
+    caller: &Caller,
+    artifact: Artifact,
+    claim: Option<&Claim>,
+) -> Result<(Artifact, bool), AppError> {
+    let id = artifact.artifact_id;
+    let mut batch = Batch::default();
+    access::note_registrant(&mut batch, caller.product_id.as_ref(), id)?;
+    if let Some(claim) = claim {
+        claim.made(&mut batch, context, Made::KnownArtifact(id))?;
+    }
+    if !batch.is_empty() {
+        context.store.commit(batch).await?;
+    }
+    Ok((artifact, false))
+}
+
+/// Makes the transaction depend on there being one `access` for these bytes, this artifact's.
+///
+/// # Errors
+/// [`AppError::ArtifactExists`], and those of the store.
+pub async fn claim_access(context: &Context, batch: &mut Batch, artifact: &Artifact) -> Result<(), AppError> {
+    let key = keys::access_of_bytes(&artifact.sha256);
+    let found: Option<Stored<AccessOfBytes>> = context.store.get(key.clone()).await?;
+    if let Some(other) = found.as_ref().filter(|found| found.value.access != artifact.access) {
+        return Err(AppError::ArtifactExists { id: other.value.artifact_id, difference: ACCESS });
+    }
+    let expect = unchanged(found.as_ref());
+    let claim = AccessOfBytes { access: artifact.access, artifact_id: artifact.artifact_id };
+    batch.put(key, &claim, expect)
+}
+
 /// The same fields again are the same artifact; other fields are a conflict, since an artifact does not change.
-fn compare(existing: Artifact, registration: &Registration) -> Result<(Artifact, bool), AppError> {
+fn compare(existing: Artifact, registration: &Registration) -> Result<Artifact, AppError> {
     let id = existing.artifact_id;
     let differs = |difference| Err(AppError::ArtifactExists { id, difference });
     if existing.size_bytes != registration.size_bytes {
@@ -148,7 +196,7 @@ fn compare(existing: Artifact, registration: &Registration) -> Result<(Artifact,
     if existing.labels != registration.labels {
         return differs("other labels");
     }
-    Ok((existing, false))
+    Ok(existing)
 }
 
 /// The artifact that has these bytes already: at this URL, or (without one) in managed storage.
@@ -162,20 +210,21 @@ pub async fn same_bytes(
     access: Access,
     url: Option<&str>,
 ) -> Result<Option<Stored<Artifact>>, AppError> {
-    let known = context.store.query_all::<ArtifactId>(&keys::of_bytes(sha256), "").await?;
-    if let Some((_, revoked)) = known.iter().find(|(sort, _)| sort == "revoked") {
+    let wanted = url.map_or_else(|| keys::managed_bytes(sha256), |url| keys::external_bytes(sha256, url));
+    let keys = [keys::revoked_bytes(sha256), keys::access_of_bytes(sha256), wanted];
+    let found = context.store.get_raw(&keys).await?;
+    let mut found = found.iter().map(Option::as_ref);
+    let mut next = || found.next().flatten();
+    if let Some(revoked) = Store::record::<ArtifactId>(next())? {
         return Err(AppError::ArtifactRevoked(revoked.value));
     }
-    let wanted = url.map_or_else(|| keys::managed_bytes(sha256), |url| keys::external_bytes(sha256, url));
-    let mut same = None;
-    for (sort, id) in known {
-        let Some(artifact) = context.store.get::<Artifact>(keys::artifact(id.value)).await? else { continue };
-        if artifact.value.access != access {
-            return Err(AppError::ArtifactExists { id: id.value, difference: "another `access`" });
-        }
-        if sort == wanted.sort {
-            same = Some(artifact);
-        }
+    if let Some(claimed) =
+        Store::record::<AccessOfBytes>(next())?.filter(|claimed| claimed.value.access != access)
+    {
+        return Err(AppError::ArtifactExists { id: claimed.value.artifact_id, difference: ACCESS });
     }
-    Ok(same)
+    match Store::record::<ArtifactId>(next())? {
+        None => Ok(None),
+        Some(id) => context.store.get(keys::artifact(id.value)).await,
+    }
 }

@@ -12,8 +12,9 @@ use super::{
     decisions,
     error::AppError,
     idempotency::{Claim, Made},
-    keys,
+    keys, pending,
     publish::{self, Artifacts},
+    release_list::Listed,
     store::{Batch, Stored, retrying, unchanged},
 };
 use crate::{
@@ -21,18 +22,18 @@ use crate::{
         artifact::{Artifact, ArtifactState, Use},
         digest::Sha256,
         external_url::{ExternalUrl, UrlRules, pick},
-        ids::{ArtifactId, ReleaseId},
+        ids::ReleaseId,
         names::{Channel, ProductId},
         platform::{Arch, OsVersion, Platform},
         release::{Release, ReleaseArtifact, ReleaseStatus, VersionUse},
         rollout::{Percentage, Rollout},
         version::Version,
     },
-    ports::items::{Expect, Query},
+    ports::items::Expect,
 };
 
-/// The partition of the releases that wait for artifacts.
-pub const PENDING: &str = "pending_releases";
+/// The most channels that one version of a product can be in.
+const MAX_CHANNELS: usize = 30;
 
 /// What a new release is to be.
 #[derive(Debug, Clone)]
@@ -113,7 +114,7 @@ async fn create_once(
     let product: Option<Stored<serde_json::Value>> =
         context.store.get(keys::product(&new.product_id)).await?;
     if product.is_none() || !caller.sees_product(&new.product_id) {
-        return Err(AppError::NotFound);
+        return Err(AppError::NotFoundMember("product_id".into()));
     }
     let artifacts = gather(context, caller, new).await?;
     check_shape(new)?;
@@ -131,12 +132,12 @@ async fn create_once(
         release.published_at = Some(release.created_at);
         publish::append(context, &mut batch, &mut release, &artifacts).await?;
     } else {
-        batch.put(pending_key(id), &json!({}), Expect::Absent)?;
+        batch.put(pending::key(id), &json!({}), Expect::Absent)?;
     }
     batch.put(keys::release(id), &release, Expect::Absent)?;
     batch.put(
         keys::product_release(&new.product_id, id),
-        &json!({ "channel": release.channel }),
+        &Listed { channel: release.channel.clone() },
         Expect::Absent,
     )?;
     let after = json!({ "product_id": release.product_id, "version": release.version, "channel": release.channel,
@@ -148,10 +149,6 @@ async fn create_once(
     }
     context.store.commit(batch).await?;
     Ok(release)
-}
-
-fn pending_key(id: ReleaseId) -> crate::ports::items::Key {
-    crate::ports::items::Key::new(PENDING, id.to_string())
 }
 
 fn make(context: &Context, caller: &Caller, new: &NewRelease, id: ReleaseId) -> Release {
@@ -185,7 +182,10 @@ async fn gather(context: &Context, caller: &Caller, new: &NewRelease) -> Result<
             continue;
         }
         let member = format!("artifacts[{index}].artifact_id");
-        let found = access::artifact(context, caller, part.artifact_id).await?;
+        let found = match access::artifact(context, caller, part.artifact_id).await {
+            Err(AppError::NotFound) => return Err(AppError::NotFoundMember(member)),
+            other => other?,
+        };
         let state = found.value.state;
         if state == ArtifactState::Revoked {
             return Err(AppError::ArtifactRevoked(part.artifact_id));
@@ -238,6 +238,12 @@ async fn reserve_version(
         let (version, channel) = (new.version.to_string(), new.channel.to_string());
         return Err(AppError::ReleaseExists { id: *id, version, channel });
     }
+    // A version is revoked in all its channels in one transaction, which has a bound.
+    if used.channels.len() >= MAX_CHANNELS {
+        let rule =
+            format!("the version is in {MAX_CHANNELS} channels already, which is as many as there can be");
+        return Err(AppError::invalid("channel", rule));
+    }
     used.channels.insert(new.channel.clone(), id);
     batch.put(key, &used, expect)
 }
@@ -266,83 +272,6 @@ fn check_budget(context: &Context, release: &Release, artifacts: &Artifacts) -> 
         return Err(AppError::invalid("artifacts", rule));
     }
     Ok(())
-}
-
-/// Publishes or rejects a release that waits for artifacts, as soon as that is clear.
-///
-/// # Errors
-/// Those of the store.
-pub async fn advance(context: &Context, id: ReleaseId) -> Result<(), AppError> {
-    retrying(|| advance_once(context, id)).await
-}
-
-async fn advance_once(context: &Context, id: ReleaseId) -> Result<(), AppError> {
-    let Some(found) = context.store.get::<Release>(keys::release(id)).await? else { return Ok(()) };
-    if found.value.status != ReleaseStatus::PendingArtifacts {
-        return Ok(());
-    }
-    let mut release = found.value.clone();
-    let mut batch = Batch::default();
-    let artifacts = current(context, &release).await?;
-    let kind = match hopeless(&release, &artifacts) {
-        Some(reason) => {
-            release.status = ReleaseStatus::Rejected;
-            release.rejected_reason = Some(reason);
-            free_version(context, &mut batch, &release).await?;
-            "release.rejected"
-        }
-        None if artifacts.values().any(|found| found.value.state != ArtifactState::Available) => {
-            return Ok(());
-        }
-        None => {
-            release.status = ReleaseStatus::Published;
-            release.published_at = Some(context.clock.now_ms());
-            for (artifact_id, found) in &artifacts {
-                batch.check(keys::artifact(*artifact_id), found.unchanged());
-            }
-            publish::append(context, &mut batch, &mut release, &artifacts).await?;
-            "release.published"
-        }
-    };
-    batch.put(keys::release(id), &release, found.unchanged())?;
-    batch.delete(pending_key(id), Expect::Anything);
-    let before = Some(json!({ "status": found.value.status }));
-    let after = Some(json!({ "status": release.status, "reason": release.rejected_reason }));
-    audit::record(&mut batch, context, None, Entry { kind, subject: id.to_string(), before, after })?;
-    context.store.commit(batch).await
-}
-
-/// The artifacts of a release, as they are now; those that are gone are not in it.
-async fn current(context: &Context, release: &Release) -> Result<Artifacts, AppError> {
-    let ids: BTreeSet<ArtifactId> = release.artifacts.iter().map(|part| part.artifact_id).collect();
-    let keys: Vec<_> = ids.iter().map(|id| keys::artifact(*id)).collect();
-    let found = context.store.get_all::<Artifact>(&keys).await?;
-    Ok(found.into_iter().flatten().map(|found| (found.value.artifact_id, found)).collect())
-}
-
-fn hopeless(release: &Release, artifacts: &Artifacts) -> Option<String> {
-    release.artifacts.iter().find_map(|part| match artifacts.get(&part.artifact_id) {
-        None => Some(format!("{} was deleted", part.artifact_id)),
-        Some(found) if matches!(found.value.state, ArtifactState::Rejected | ArtifactState::Revoked) => {
-            let reason = found.value.reason.as_deref().unwrap_or("no reason was given");
-            Some(format!("{} is {}: {reason}", part.artifact_id, found.value.state))
-        }
-        Some(_) => None,
-    })
-}
-
-/// A rejected release burns nothing: its version is free again, unless another channel has it.
-async fn free_version(context: &Context, batch: &mut Batch, release: &Release) -> Result<(), AppError> {
-    let key = keys::version(&release.product_id, &release.version);
-    let Some(found) = context.store.get::<VersionUse>(key.clone()).await? else { return Ok(()) };
-    let expect = found.unchanged();
-    let mut used = found.value;
-    used.channels.remove(&release.channel);
-    if used.channels.is_empty() {
-        batch.delete(key, expect);
-        return Ok(());
-    }
-    batch.put(key, &used, expect)
 }
 
 /// Reads a release that the caller may see.
@@ -433,86 +362,4 @@ pub async fn set_rollout(
         Ok(release)
     })
     .await
-}
-
-/// Which releases of a product are wanted.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// In this channel.
-    pub channel: Option<Channel>,
-    /// With this status.
-    pub status: Option<ReleaseStatus>,
-    /// Beyond this release.
-    pub after: Option<String>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// Releases of a product from the newest made to the oldest, and the sort key to go on from.
-///
-/// # Errors
-/// [`AppError::NotFound`], and those of the store.
-pub async fn list(
-    context: &Context,
-    caller: &Caller,
-    product: &ProductId,
-    filter: &Filter,
-) -> Result<(Vec<Release>, Option<String>), AppError> {
-    super::products::find(context, caller, product).await?;
-    let mut query = Query {
-        partition: keys::of_product(product),
-        prefix: keys::RELEASE.into(),
-        after: filter.after.clone(),
-        limit: 100,
-        descending: true,
-    };
-    let mut releases = Vec::new();
-    loop {
-        let page = context.store.query::<serde_json::Value>(&query).await?;
-        let exhausted = page.len() < query.limit;
-        let ids = page.iter().filter_map(|(sort, _)| sort.strip_prefix(keys::RELEASE)?.parse().ok());
-        let wanted: Vec<_> = ids.map(keys::release).collect();
-        for (found, (sort, _)) in context.store.get_all::<Release>(&wanted).await?.into_iter().zip(page) {
-            query.after = Some(sort);
-            let Some(Stored { value: release, .. }) = found else { continue };
-            if filter.channel.as_ref().is_none_or(|channel| *channel == release.channel)
-                && filter.status.is_none_or(|status| status == release.status)
-            {
-                releases.push(release);
-            }
-            if releases.len() >= filter.limit {
-                return Ok((releases, query.after));
-            }
-        }
-        if exhausted {
-            return Ok((releases, None));
-        }
-    }
-}
-
-/// The published release with the highest version in a channel.
-///
-/// # Errors
-/// [`AppError::NotFound`] where there is none, and those of the store.
-pub async fn latest(
-    context: &Context,
-    caller: &Caller,
-    product: &ProductId,
-    channel: &Channel,
-) -> Result<Release, AppError> {
-    super::products::find(context, caller, product).await?;
-    let pages = context
-        .store
-        .query_all::<Vec<crate::domain::catalogue::CatalogueRelease>>(&keys::catalogue(product), "")
-        .await?;
-    let published = |entry: &crate::domain::catalogue::CatalogueRelease| {
-        entry.channel == *channel && entry.status == crate::domain::catalogue::CatalogueStatus::Published
-    };
-    let newest = pages
-        .into_iter()
-        .flat_map(|(_, page)| page.value)
-        .filter(published)
-        .max_by(|a, b| a.version.cmp_precedence(&b.version))
-        .ok_or(AppError::NotFound)?;
-    Ok(find(context, caller, newest.release_id).await?.value)
 }

@@ -6,7 +6,7 @@ use super::{
     audit::{self, Entry},
     context::{Caller, Context},
     error::AppError,
-    keys, publish, releases,
+    keys, pending, publish, releases,
     store::{Batch, Stored, retrying},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         ids::ReleaseId,
         release::{Release, ReleaseStatus, Revocation, VersionUse},
     },
-    ports::items::{Expect, Key},
+    ports::items::Expect,
 };
 
 /// How a release is taken back.
@@ -64,8 +64,16 @@ async fn revoke_once(
     };
     let mut changed = Vec::new();
     let live = |status| matches!(status, ReleaseStatus::Published | ReleaseStatus::PendingArtifacts);
-    for stored in found.into_iter().filter(|stored| live(stored.value.status)) {
-        changed.push(mark(context, caller, &mut batch, &stored, &revocation)?);
+    for stored in found {
+        if live(stored.value.status) {
+            changed.push(mark(context, caller, &mut batch, &stored, &revocation)?);
+        } else if let Some(before) = stored.value.revocation.clone().filter(|_| order.allow_downgrade) {
+            // Revoking again says nothing new, except that its clients may now be led back.
+            if !before.allow_downgrade {
+                let gained = Revocation { allow_downgrade: true, ..before };
+                changed.push(mark(context, caller, &mut batch, &stored, &gained)?);
+            }
+        }
     }
     if changed.is_empty() {
         return Ok(named.value);
@@ -88,7 +96,9 @@ fn mark(
     release.status = ReleaseStatus::Revoked;
     release.revocation = Some(revocation.clone());
     batch.put(keys::release(id), &release, stored.unchanged())?;
-    batch.delete(Key::new(releases::PENDING, id.to_string()), Expect::Anything);
+    if stored.value.status == ReleaseStatus::PendingArtifacts {
+        batch.delete(pending::key(id), Expect::Anything);
+    }
     let before = Some(json!({ "status": stored.value.status }));
     let after = Some(json!({ "status": "revoked", "reason": revocation.reason,
         "allow_downgrade": revocation.allow_downgrade }));

@@ -1,10 +1,17 @@
 //! Records as values: reading and writing items as the types of the domain.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::error::AppError;
+use super::{error::AppError, keys};
 use crate::ports::items::{CommitError, Expect, Item, Items, Key, Query, Write};
 
 /// Tries of a use case whose records others changed meanwhile.
@@ -35,6 +42,8 @@ pub fn unchanged<T>(found: Option<&Stored<T>>) -> Expect {
 #[derive(Debug, Clone)]
 pub struct Store {
     items: Arc<dyn Items>,
+    /// How many transactions this process has committed that can alter a decision.
+    decisive: Arc<AtomicU64>,
 }
 
 fn read<T: DeserializeOwned>(item: &Item) -> Result<Stored<T>, AppError> {
@@ -46,12 +55,17 @@ fn read<T: DeserializeOwned>(item: &Item) -> Result<Stored<T>, AppError> {
 impl Store {
     /// Reads and writes records there.
     pub fn new(items: Arc<dyn Items>) -> Self {
-        Self { items }
+        Self { items, decisive: Arc::default() }
     }
 
     /// How many transactions this process has committed.
     pub fn own_commits(&self) -> u64 {
         self.items.own_commits()
+    }
+
+    /// How many transactions this process has committed that can alter a decision.
+    pub fn own_decisive(&self) -> u64 {
+        self.decisive.load(Ordering::SeqCst)
     }
 
     /// Reads one record.
@@ -133,10 +147,15 @@ impl Store {
     /// # Errors
     /// [`AppError::Raced`] where a condition did not hold, [`AppError::Items`]
     pub async fn commit(&self, batch: Batch) -> Result<(), AppError> {
+        let decisive = batch.writes.iter().any(|write| keys::is_decisive(write.key()));
         self.items.commit(batch.writes).await.map_err(|error| match error {
             CommitError::Conflict { .. } => AppError::Raced,
             CommitError::Unavailable(cause) => AppError::Items(cause),
-        })
+        })?;
+        if decisive {
+            self.decisive.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
     }
 }
 
@@ -152,6 +171,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Whether nothing was gathered.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
     /// Stores a record.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{
     complete,
     context::Context,
     error::AppError,
-    keys, releases,
+    keys, pending,
     store::{Batch, Stored},
     uploads::discard,
 };
@@ -46,9 +46,9 @@ pub async fn sweep(context: &Context, objects: &Arc<dyn Objects>, leases: Leases
             tracing::warn!(upload.id = %id, error = %error, "an upload could not be swept");
         }
     }
-    for (sort, _) in context.store.query_all::<serde_json::Value>(releases::PENDING, "").await? {
+    for (sort, _) in context.store.query_all::<serde_json::Value>(pending::PENDING, "").await? {
         let Ok(id) = sort.parse::<ReleaseId>() else { continue };
-        if let Err(error) = releases::advance(context, id).await {
+        if let Err(error) = pending::advance(context, id).await {
             tracing::warn!(release.id = %id, error = %error, "a waiting release could not be looked at");
         }
     }

@@ -7,7 +7,7 @@ use super::{
     context::{Caller, Context},
     error::AppError,
     keys,
-    store::{Batch, retrying},
+    store::{Batch, Stored, retrying, unchanged},
 };
 use crate::{
     domain::{
@@ -47,6 +47,10 @@ pub async fn create(
     }
     if caller.product_id.is_some() && caller.product_id != new.product_id {
         return Err(AppError::BeyondLimit("one product"));
+    }
+    let outlives = |end: i64| new.expires_at.is_none_or(|new| new > end);
+    if caller.expires_at.is_some_and(outlives) {
+        return Err(AppError::invalid("expires_at", "a token cannot outlive the one that makes it"));
     }
     let text = new_text(context)?;
     let token = describe(context, new, &text, Some(caller.token_id));
@@ -126,8 +130,13 @@ pub fn new_text(context: &Context) -> Result<TokenText, AppError> {
 /// Stores the first token of a deployment, with every scope.
 ///
 /// # Errors
-/// Those of the store.
+/// [`AppError::Raced`] where somebody else has made one, and those of the store.
 pub async fn bootstrap(context: &Context, text: &TokenText) -> Result<(), AppError> {
+    // Read before the tokens are looked for: whoever makes one meanwhile changes it.
+    let before: Option<Stored<serde_json::Value>> = context.store.get(keys::bootstrap()).await?;
+    if bootstrap_needed(context).await? == Bootstrap::Done {
+        return Err(AppError::Raced);
+    }
     let new = NewToken {
         name: "bootstrap".into(),
         scopes: Scope::ALL.to_vec(),
@@ -137,7 +146,7 @@ pub async fn bootstrap(context: &Context, text: &TokenText) -> Result<(), AppErr
     };
     let token = describe(context, &new, text, None);
     let mut batch = Batch::default();
-    batch.put(keys::bootstrap(), &json!({ "token_id": token.token_id }), Expect::Anything)?;
+    batch.put(keys::bootstrap(), &json!({ "token_id": token.token_id }), unchanged(before.as_ref()))?;
     store(context, None, &token, batch).await
 }
 

@@ -126,6 +126,19 @@ pub async fn doors(
     Ok(objects.presign_upload(&grant).await?)
 }
 
+/// Asks that an upload has not ended without an artifact: no URL is made for one that has.
+///
+/// # Errors
+/// [`AppError::UploadAborted`], [`AppError::UploadExpired`], [`AppError::UploadFailed`]
+pub fn check_not_over(upload: &Upload) -> Result<(), AppError> {
+    match upload.state {
+        UploadState::Initiated | UploadState::Completing | UploadState::Completed => Ok(()),
+        UploadState::Aborted => Err(AppError::UploadAborted),
+        UploadState::Expired => Err(AppError::UploadExpired),
+        UploadState::Failed => Err(super::complete::failed(upload)),
+    }
+}
+
 /// Reads an upload that the caller may see; one whose window has closed shows as EXPIRED whatever the record says.
 ///
 /// # Errors

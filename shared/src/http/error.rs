@@ -92,6 +92,9 @@ impl From<AppError> for ApiError {
         let plain = |status, code| Self::new(status, code, error.to_string());
         match &error {
             AppError::NotFound => plain(S::NOT_FOUND, "NOT_FOUND"),
+            AppError::NotFoundMember(member) => {
+                plain(S::NOT_FOUND, "NOT_FOUND").with_details(json!({ "member": member }))
+            }
             AppError::Unauthorized(_) => plain(S::UNAUTHORIZED, "UNAUTHORIZED"),
             AppError::ScopeMissing(scope) => {
                 plain(S::FORBIDDEN, "FORBIDDEN").with_details(json!({ "scope": scope }))

@@ -76,7 +76,8 @@ where
 fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let refusal = || ApiError::bad_request("`Idempotency-Key` is one header of 1 to 255 visible ASCII characters");
+    let refusal =
+        || ApiError::bad_request("`Idempotency-Key` is one header of 1 to 255 visible ASCII characters");
     let text = value.to_str().ok().filter(|_| values.next().is_none()).ok_or_else(refusal)?;
     let good = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if good { Ok(Some(text.to_owned())) } else { Err(refusal()) }

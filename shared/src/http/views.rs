@@ -71,7 +71,7 @@ impl From<Artifact> for ArtifactView {
             verification: artifact.verification,
             sha256: artifact.sha256,
             size_bytes: artifact.size_bytes,
-            external_url: artifact.external_url().map(str::to_owned),
+            external_url: shown_url(&artifact),
             file_name: artifact.file_name,
             content_type: artifact.content_type,
             access: artifact.access,
@@ -82,6 +82,13 @@ impl From<Artifact> for ArtifactView {
             warnings: artifact.warnings,
         }
     }
+}
+
+/// The external URL; of an artifact that not everybody may download without its query, which may open it.
+fn shown_url(artifact: &Artifact) -> Option<String> {
+    let url = artifact.external_url()?;
+    let open = artifact.access == Access::Public;
+    Some(if open { url } else { url.split('?').next().unwrap_or(url) }.to_owned())
 }
 
 /// An upload as callers see it, with fresh URLs while it takes bytes.

@@ -67,6 +67,7 @@ pub fn caller() -> Caller {
         scopes: Scope::ALL.to_vec(),
         tenant_id: None,
         product_id: None,
+        expires_at: None,
         request_id: "a-test".into(),
         source_ip: None,
     }

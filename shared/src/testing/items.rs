@@ -39,6 +39,7 @@ struct Order {
 enum On {
     Commit,
     WriteTo(String),
+    Get(String),
     Query(String),
 }
 
@@ -61,6 +62,11 @@ impl FailingItems {
     /// Troubles the next transaction that writes to a partition.
     pub fn on_write_to(&self, partition: &str, trouble: Trouble) {
         self.order(On::WriteTo(partition.into()), 1, trouble);
+    }
+
+    /// Troubles the next look at a key of a partition.
+    pub fn on_get(&self, partition: &str, trouble: Trouble) {
+        self.order(On::Get(partition.into()), 1, trouble);
     }
 
     /// Troubles the next query of a partition.
@@ -112,6 +118,11 @@ fn unavailable(why: &str) -> ItemsUnavailable {
     ItemsUnavailable(why.into())
 }
 
+/// The answer, unless it is lost.
+async fn heard<T: Send>(trouble: Option<&Trouble>, answer: T) -> Result<T, ItemsUnavailable> {
+    if Trouble::after(trouble).await { Ok(answer) } else { Err(unavailable("the answer was lost")) }
+}
+
 fn writes_to(write: &Write, partition: &str) -> bool {
     !matches!(write, Write::Check { .. }) && write.key().partition == partition
 }
@@ -119,25 +130,30 @@ fn writes_to(write: &Write, partition: &str) -> bool {
 #[async_trait]
 impl Items for FailingItems {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, ItemsUnavailable> {
-        self.trouble(|_| false)?;
-        self.inner.get(keys).await
+        let of = |partition: &String| keys.iter().any(|key| key.partition == *partition);
+        let trouble = self.trouble(|on| matches!(on, On::Get(partition) if of(partition)))?;
+        if !Trouble::before(trouble.as_ref()).await {
+            return Err(unavailable("nothing was looked at"));
+        }
+        let items = self.inner.get(keys).await?;
+        heard(trouble.as_ref(), items).await
     }
 
     async fn query(&self, query: &Query) -> Result<Vec<Item>, ItemsUnavailable> {
-        let trouble = self.trouble(|on| matches!(on, On::Query(partition) if *partition == query.partition))?;
+        let trouble =
+            self.trouble(|on| matches!(on, On::Query(partition) if *partition == query.partition))?;
         if !Trouble::before(trouble.as_ref()).await {
             return Err(unavailable("the query was not made"));
         }
         let items = self.inner.query(query).await?;
-        let heard = Trouble::after(trouble.as_ref()).await;
-        if heard { Ok(items) } else { Err(unavailable("the answer was lost")) }
+        heard(trouble.as_ref(), items).await
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         let trouble = self.trouble(|on| match on {
             On::Commit => true,
             On::WriteTo(partition) => writes.iter().any(|write| writes_to(write, partition)),
-            On::Query(_) => false,
+            On::Get(_) | On::Query(_) => false,
         })?;
         if !Trouble::before(trouble.as_ref()).await {
             return Err(unavailable("the transaction was not done").into());
@@ -149,8 +165,7 @@ impl Items for FailingItems {
             Err(CommitError::Conflict { .. }) => self.plan().conflicts += 1,
             Err(CommitError::Unavailable(_)) => {}
         }
-        let heard = Trouble::after(trouble.as_ref()).await;
-        if heard { outcome } else { Err(unavailable("the answer was lost").into()) }
+        heard(trouble.as_ref(), outcome).await?
     }
 
     fn own_commits(&self) -> u64 {

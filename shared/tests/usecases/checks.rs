@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::{
     app::{
         artifacts::{self, Intervention},
+        error::AppError,
         external::{self, CheckResult, Which},
     },
     domain::{
@@ -43,7 +44,9 @@ async fn available(world: &World, content: &[u8]) -> ArtifactId {
 async fn other_bytes_or_another_size_reject_at_once() {
     let size = || Line::Fails(FetchError::SizeMismatch { declared: 25, found: SizeFound::MoreThan(25) });
     let concealed = || Line::Fails(FetchError::Differs);
-    for (line, code) in [(differs(), "CHECKSUM_MISMATCH"), (size(), "SIZE_MISMATCH"), (concealed(), "CHECKSUM_MISMATCH")] {
+    for (line, code) in
+        [(differs(), "CHECKSUM_MISMATCH"), (size(), "SIZE_MISMATCH"), (concealed(), "CHECKSUM_MISMATCH")]
+    {
         let world = World::memory();
         let id = world.registered(CONTENT).await;
         world.fetcher.then(line);
@@ -79,7 +82,7 @@ async fn what_may_pass_is_tried_again_with_back_off_and_rejected_as_unreachable_
     assert_eq!(world.fetcher.asked().len(), pauses.len() + 1);
     let artifact = world.artifact(id).await;
     assert_eq!(artifact.state, ArtifactState::Rejected);
-    assert!(artifact.reason.is_some_and(|reason| reason.starts_with("UNREACHABLE: UPSTREAM_UNREACHABLE")));
+    assert!(artifact.reason.is_some_and(|reason| reason.starts_with("UNREACHABLE: ")));
     let seen = artifacts::checks(world.context(), &world.caller, id).await.unwrap();
     assert!(seen.iter().all(|check| check.result == CheckResult::Error));
     assert_eq!(seen.len(), pauses.len() + 1);
@@ -100,7 +103,10 @@ async fn verifying_again_begins_anew_with_the_patience_of_a_day() {
     world.fetcher.then(Line::Matches);
     assert_eq!(check(&world).await, None);
     let artifact = world.artifact(id).await;
-    assert_eq!((artifact.state, artifact.verification), (ArtifactState::Available, Some(Verification::Fetched)));
+    assert_eq!(
+        (artifact.state, artifact.verification),
+        (ArtifactState::Available, Some(Verification::Fetched))
+    );
     assert_eq!(artifact.reason, None);
 }
 
@@ -152,6 +158,17 @@ async fn a_check_does_not_lift_what_somebody_quarantined() {
         check(&world).await;
         assert_eq!(world.artifact(id).await.state, ArtifactState::Quarantined, "{reason}");
     }
+}
+
+#[tokio::test]
+async fn nobody_gives_a_reason_that_only_a_check_gives() {
+    let world = World::memory();
+    let id = available(&world, CONTENT).await;
+    let quarantine = Intervention::Quarantine;
+    let refused =
+        artifacts::intervene(world.context(), &world.caller, id, quarantine, "DRIFT: it looks odd").await;
+    assert!(matches!(refused, Err(AppError::Invalid { member, .. }) if member == "reason"));
+    assert_eq!(world.artifact(id).await.state, ArtifactState::Available);
 }
 
 #[tokio::test]
@@ -212,6 +229,42 @@ async fn an_artifact_that_is_revoked_while_it_is_fetched_stays_revoked() {
     meanwhile(&world, &Gate::default(), || world.intervene(id, Intervention::Revoke)).await;
     assert_eq!(world.artifact(id).await.state, ArtifactState::Revoked);
     assert_eq!(world.told("artifact.verified").await, []);
+}
+
+#[tokio::test]
+async fn bytes_that_are_revoked_while_they_are_fetched_from_elsewhere_do_not_become_available() {
+    let world = World::memory();
+    let (managed, external) = (world.managed(CONTENT).await, world.registered(CONTENT).await);
+    meanwhile(&world, &Gate::default(), || world.intervene(managed, Intervention::Revoke)).await;
+    let artifact = world.artifact(external).await;
+    assert_eq!(artifact.state, ArtifactState::Rejected);
+    assert!(artifact.reason.is_some_and(|reason| reason.contains(&managed.to_string())));
+}
+
+#[tokio::test]
+async fn a_check_withholds_an_available_artifact_whose_bytes_were_revoked_elsewhere() {
+    for drifted in [false, true] {
+        let world = World::memory();
+        world.product().await;
+        let (managed, external) = (world.managed(CONTENT).await, available(&world, CONTENT).await);
+        world.publish("1.0.0", &[external]).await;
+        let decider = world.decider(&world.process).await;
+        if drifted {
+            verify(&world, external).await;
+            world.fetcher.then(differs());
+            check(&world).await;
+        }
+        world.intervene(managed, Intervention::Revoke).await;
+        verify(&world, external).await;
+        world.fetcher.then(Line::Matches);
+        check(&world).await;
+        assert_eq!(world.artifact(external).await.state, ArtifactState::Quarantined);
+        assert_eq!(offered(&decider, "0.9.0").await.unwrap(), "ARTIFACT_QUARANTINED", "{drifted}");
+        let restore = Intervention::Restore;
+        let refused =
+            artifacts::intervene(world.context(), &world.caller, external, restore, "it is fine").await;
+        assert!(matches!(refused, Err(AppError::ArtifactRevoked(id)) if id == managed), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ async fn a_store_that_answers_with_an_error_frees_the_lease_and_a_later_complete
             let outcome = world.complete(id).await;
             assert!(matches!(outcome, Err(AppError::Objects(_))), "{step:?} {trouble:?}: {outcome:?}");
             let upload = world.upload(id).await;
-            assert_eq!((upload.state, upload.lease, upload.artifact_id), (UploadState::Initiated, None, None));
+            assert_eq!(
+                (upload.state, upload.lease, upload.artifact_id),
+                (UploadState::Initiated, None, None)
+            );
             assert_eq!(world.artifacts().await, []);
             assert_eq!(world.complete(id).await.unwrap().state, ArtifactState::Available);
             assert_eq!(world.told("upload.completed").await.len(), 1);
@@ -95,9 +98,16 @@ async fn whichever_write_of_a_failure_fails_the_retry_gives_the_same_failure_and
             let id = upload.upload_id;
             world.put(&upload, &wrong).await;
             world.items().on_commit(nth, trouble.clone());
-            assert!(matches!(world.complete(id).await, Err(AppError::Items(_))), "{trouble:?} of write {nth}");
+            assert!(
+                matches!(world.complete(id).await, Err(AppError::Items(_))),
+                "{trouble:?} of write {nth}"
+            );
             world.clock.advance(LEASE);
-            assert_eq!(failure(&world, id).await, FailureCode::ChecksumMismatch, "{trouble:?} of write {nth}");
+            assert_eq!(
+                failure(&world, id).await,
+                FailureCode::ChecksumMismatch,
+                "{trouble:?} of write {nth}"
+            );
             assert_eq!(world.told("upload.failed").await, [(id.to_string(), true)]);
             world.clock.set(upload.expires_at + HOUR);
             world.sweep(Leases::Held).await;

@@ -2,7 +2,10 @@
 
 use shared::{
     app::{complete::Completed, error::AppError, sweep::Leases, uploads},
-    domain::{artifact::ArtifactState, upload::{ObjectKey, UploadState}},
+    domain::{
+        artifact::ArtifactState,
+        upload::{ObjectKey, UploadState},
+    },
     testing::{
         build,
         gate::{Gate, Trouble},
@@ -37,7 +40,8 @@ async fn is_whole(world: &World, uploads: &[shared::domain::ids::UploadId]) {
     assert_eq!(artifacts.len(), 1);
     assert_eq!(artifacts[0].state, ArtifactState::Available);
     assert_eq!(world.served(artifacts[0].artifact_id).await, CONTENT);
-    let mut told: Vec<_> = world.told("upload.completed").await.into_iter().map(|(subject, _)| subject).collect();
+    let mut told: Vec<_> =
+        world.told("upload.completed").await.into_iter().map(|(subject, _)| subject).collect();
     let mut wanted: Vec<_> = uploads.iter().map(ToString::to_string).collect();
     told.sort();
     wanted.sort();
@@ -119,7 +123,11 @@ async fn the_sweep_takes_over_from_a_worker_that_sleeps(world: World) {
     assert_eq!(world.upload(id).await.state, UploadState::Completed);
     gate.open();
     assert!(matches!(soon(sleeper).await.unwrap(), Err(AppError::UploadInProgress)));
-    assert_eq!(world.told("upload.completed").await, [(id.to_string(), false)], "the service did it by itself");
+    assert_eq!(
+        world.told("upload.completed").await,
+        [(id.to_string(), false)],
+        "the service did it by itself"
+    );
     is_whole(&world, &[id]).await;
 }
 
@@ -210,7 +218,8 @@ async fn another_process_that_completes_the_same_upload_at_once_is_told_to_wait(
     world.objects.on(Step::Stat, Trouble::WaitsBefore(gate.clone()));
     let working = world.completing(id);
     soon(gate.reached()).await;
-    let complete = || shared::app::complete::complete(&other.context, &world.store.objects, &world.caller, id, None);
+    let complete =
+        || shared::app::complete::complete(&other.context, &world.store.objects, &world.caller, id, None);
     assert!(matches!(complete().await, Err(AppError::UploadInProgress)));
     gate.open();
     let artifact = soon(working).await.unwrap().unwrap();

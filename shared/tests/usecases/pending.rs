@@ -81,7 +81,8 @@ async fn a_rejection_in_one_channel_leaves_the_version_to_the_other() {
     let stable = world.publish("1.0.0", &[one]).await;
     let mut new = super::world::new_release("1.0.0", &[one]);
     new.channel = "beta".parse().unwrap();
-    let beta = shared::app::releases::create(world.context(), &world.caller, &new, None).await.unwrap().release_id;
+    let beta =
+        shared::app::releases::create(world.context(), &world.caller, &new, None).await.unwrap().release_id;
     world.revoke(&world.process, beta).await;
     world.fetcher.then(mismatch());
     check(&world).await;
@@ -137,7 +138,7 @@ async fn many_sweeps_at_once_publish_a_waiting_release_once() {
     world.items().on_write_to("releases", Trouble::NotDone);
     check(&world).await;
     let others: Vec<_> = (0..5).map(|_| world.another()).collect();
-    let advance = others.iter().map(|other| shared::app::releases::advance(&other.context, release));
+    let advance = others.iter().map(|other| shared::app::pending::advance(&other.context, release));
     for outcome in futures_util::future::join_all(advance).await {
         outcome.unwrap();
     }

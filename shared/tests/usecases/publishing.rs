@@ -4,8 +4,7 @@ use shared::{
     app::{
         artifacts::{self, Intervention},
         error::AppError,
-        keys,
-        releases,
+        keys, release_list, releases,
         sweep::Leases,
     },
     domain::{
@@ -22,8 +21,8 @@ use shared::{
 use super::world::{CONTENT, PRODUCT, World, offered, soon};
 
 async fn listed(world: &World) -> Vec<shared::domain::release::Release> {
-    let filter = releases::Filter { limit: 100, ..releases::Filter::default() };
-    releases::list(world.context(), &world.caller, &PRODUCT.parse().unwrap(), &filter).await.unwrap().0
+    let filter = release_list::Filter { limit: 100, ..release_list::Filter::default() };
+    release_list::list(world.context(), &world.caller, &PRODUCT.parse().unwrap(), &filter).await.unwrap().0
 }
 
 async fn version_is_taken(world: &World, version: &str) -> bool {
@@ -47,7 +46,10 @@ async fn a_publish_that_read_before_a_quarantine_is_refused_at_its_commit_and_le
     world.intervene(id, Intervention::Quarantine).await;
     gate.open();
     let refused = soon(publishing).await.unwrap();
-    assert!(matches!(refused, Err(AppError::ArtifactNotAvailable { state: "QUARANTINED", .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AppError::ArtifactNotAvailable { state: "QUARANTINED", .. })),
+        "{refused:?}"
+    );
     assert_eq!(world.items().conflicts(), 1);
     assert_eq!((listed(&world).await, version_is_taken(&world, "1.0.0").await), (vec![], false));
     assert_eq!(world.told("release.created").await, []);
@@ -113,7 +115,7 @@ async fn a_publish_that_read_before_a_delete_is_refused_at_its_commit() {
         delete(&world, id).await.unwrap();
         gate.open();
         let refused = soon(publishing).await.unwrap();
-        assert!(matches!(refused, Err(AppError::NotFound)), "{refused:?}");
+        assert!(matches!(refused, Err(AppError::NotFoundMember(_))), "{refused:?}");
         assert_eq!((listed(&world).await, version_is_taken(&world, "1.0.0").await), (vec![], false));
     }
 }
@@ -227,7 +229,8 @@ async fn a_promotion_that_read_before_its_source_was_revoked_in_all_channels_is_
         releases::promote(&context, &caller, release, target, None).await
     });
     soon(gate.reached()).await;
-    let order = shared::app::revoke::Order { reason: "bad".into(), allow_downgrade: false, all_channels: true };
+    let order =
+        shared::app::revoke::Order { reason: "bad".into(), allow_downgrade: false, all_channels: true };
     shared::app::revoke::revoke(world.context(), &world.caller, release, &order).await.unwrap();
     gate.open();
     let refused = soon(promoting).await.unwrap();
@@ -242,10 +245,12 @@ async fn a_revocation_in_all_channels_that_read_before_a_promotion_takes_it_back
     let id = world.managed(CONTENT).await;
     let release = world.publish("1.0.0", &[id]).await;
     let gate = Gate::default();
-    world.items().on_write_to("releases", Trouble::WaitsBefore(gate.clone()));
+    // It has looked for the version in other channels, and nowhere else yet.
+    world.items().on_get("products", Trouble::WaitsBefore(gate.clone()));
     let (context, caller) = (world.context().clone(), world.caller.clone());
     let revoking = tokio::spawn(async move {
-        let order = shared::app::revoke::Order { reason: "bad".into(), allow_downgrade: false, all_channels: true };
+        let order =
+            shared::app::revoke::Order { reason: "bad".into(), allow_downgrade: false, all_channels: true };
         shared::app::revoke::revoke(&context, &caller, release, &order).await
     });
     soon(gate.reached()).await;

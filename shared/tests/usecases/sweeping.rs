@@ -58,11 +58,19 @@ async fn what_was_put_after_completion_is_removed_after_the_grace_and_the_served
         world.put(&upload, &CONTENT.to_ascii_uppercase()).await;
         assert_eq!(world.left_of(id).await, [ObjectKey::Staging(id), ObjectKey::Copied(id)]);
         assert_eq!(world.served(artifact.artifact_id).await, CONTENT);
-        for time in [upload.expires_at - 1, upload.expires_at, upload.expires_at + HOUR, upload.expires_at + 99 * HOUR] {
+        for time in [
+            upload.expires_at - 1,
+            upload.expires_at,
+            upload.expires_at + HOUR,
+            upload.expires_at + 99 * HOUR,
+        ] {
             world.clock.set(time);
             world.sweep(Leases::Held).await;
         }
-        assert_eq!((world.left_of(id).await, is_open(&world, id).await), (vec![ObjectKey::Copied(id)], false));
+        assert_eq!(
+            (world.left_of(id).await, is_open(&world, id).await),
+            (vec![ObjectKey::Copied(id)], false)
+        );
         assert_eq!(world.served(artifact.artifact_id).await, CONTENT);
         assert_eq!(world.complete(id).await.unwrap(), artifact);
     }
@@ -86,8 +94,13 @@ async fn a_deleted_artifact_whose_bytes_could_not_be_removed_loses_them_to_the_s
     let id = world.staged(CONTENT).await;
     let artifact = world.complete(id).await.unwrap();
     world.objects.on(Step::Delete, Trouble::NotDone);
-    let deleted =
-        shared::app::artifacts::delete(world.context(), &world.objects(), &world.caller, artifact.artifact_id).await;
+    let deleted = shared::app::artifacts::delete(
+        world.context(),
+        &world.objects(),
+        &world.caller,
+        artifact.artifact_id,
+    )
+    .await;
     assert!(matches!(deleted, Err(AppError::Objects(_))), "{deleted:?}");
     assert_eq!((world.artifacts().await, world.left_of(id).await.len()), (vec![], 1));
     world.clock.set(world.upload(id).await.expires_at + HOUR);

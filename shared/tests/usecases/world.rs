@@ -71,6 +71,7 @@ pub(crate) struct World {
     /// The object store itself, without trouble.
     pub(crate) store: Store,
     items: Arc<dyn Items>,
+    signer: Arc<TestSigner>,
     settings: Settings,
     processes: u8,
     _folder: Option<tempfile::TempDir>,
@@ -97,7 +98,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let settings = build::settings();
         let items = SqliteItems::open(&folder.path().join("items.db")).unwrap();
-        let objects = FilesystemObjects::open(folder.path().join("objects"), &settings.base_url, url_key()).unwrap();
+        let objects =
+            FilesystemObjects::open(folder.path().join("objects"), &settings.base_url, url_key()).unwrap();
         let objects = Arc::new(objects);
         Self::over(Arc::new(items), Arc::clone(&objects) as _, objects, settings, Some(folder))
     }
@@ -116,6 +118,7 @@ impl World {
             fetcher: Arc::default(),
             caller: build::caller(),
             store: Store { objects, receiver },
+            signer: Arc::new(TestSigner::fresh()),
             processes: 1,
             clock,
             items,
@@ -224,8 +227,13 @@ impl World {
     }
 
     /// Publishes in a task of its own.
-    pub(crate) fn publishing(&self, version: &str, parts: &[ArtifactId]) -> tokio::task::JoinHandle<Result<Release, AppError>> {
-        let (context, caller, new) = (self.context().clone(), self.caller.clone(), new_release(version, parts));
+    pub(crate) fn publishing(
+        &self,
+        version: &str,
+        parts: &[ArtifactId],
+    ) -> tokio::task::JoinHandle<Result<Release, AppError>> {
+        let (context, caller, new) =
+            (self.context().clone(), self.caller.clone(), new_release(version, parts));
         tokio::spawn(async move { releases::create(&context, &caller, &new, None).await })
     }
 
@@ -239,8 +247,13 @@ impl World {
     }
 
     pub(crate) async fn decider(&self, process: &Process) -> Arc<Decider> {
-        let signer = Arc::new(TestSigner::fresh());
-        let keyset = keyset::ensure(&process.context, shared::ports::signer::Signer::public_key(signer.as_ref())).await;
+        let signer = Arc::clone(&self.signer);
+        let keyset = keyset::ensure(
+            &process.context,
+            shared::ports::signer::Signer::public_key(signer.as_ref()),
+            keyset::Unlisted::TakeUp,
+        )
+        .await;
         Arc::new(Decider::new(process.context.clone(), signer, keyset.unwrap()))
     }
 
@@ -266,7 +279,9 @@ impl World {
 
     /// What a download of a managed artifact gives.
     pub(crate) async fn served(&self, id: ArtifactId) -> Vec<u8> {
-        let Location::Managed { key, .. } = self.artifact(id).await.location else { panic!("{id} is external") };
+        let Location::Managed { key, .. } = self.artifact(id).await.location else {
+            panic!("{id} is external")
+        };
         self.store.read(key, None).await.unwrap()
     }
 }

@@ -1,6 +1,7 @@
 //! What is sent to the routes of releases.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use shared::{
     app::{releases::NewRelease, revoke::Order},
     domain::{
@@ -46,17 +47,20 @@ struct Part {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Share {
-    percentage: serde_json::Number,
+    // As it was written: a number that has passed through floating point is no longer exact.
+    percentage: Box<RawValue>,
 }
 
-impl Share {
-    fn read(&self, member: &str) -> Result<Percentage, ApiError> {
-        Percentage::from_json_number(&self.percentage).map_err(|error| ApiError::invalid(member, error))
+fn percentage(member: &str, written: &RawValue) -> Result<Percentage, ApiError> {
+    let text = written.get();
+    if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Err(ApiError::bad_request(format!("`{member}` is to be a number")));
     }
+    Percentage::parse(text).map_err(|error| ApiError::invalid(member, error))
 }
 
 fn share(share: Option<Share>) -> Result<rollout::Rollout, ApiError> {
-    let percentage = share.map(|share| share.read("rollout.percentage")).transpose()?;
+    let percentage = share.map(|share| percentage("rollout.percentage", &share.percentage)).transpose()?;
     Ok(rollout::Rollout { percentage: percentage.unwrap_or(Percentage::EVERYBODY), paused: false })
 }
 
@@ -134,18 +138,17 @@ impl Promote {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rollout {
-    percentage: Option<serde_json::Number>,
+    percentage: Option<Box<RawValue>>,
     paused: Option<bool>,
 }
 
 impl Rollout {
     pub(super) fn read(self) -> Result<(Option<Percentage>, Option<bool>), ApiError> {
-        if self.percentage.is_none() && self.paused.is_none() {
+        let given = self.percentage.filter(|written| written.get() != "null");
+        if given.is_none() && self.paused.is_none() {
             return Err(ApiError::bad_request("send `percentage`, `paused`, or both"));
         }
-        let percentage =
-            self.percentage.map(|percentage| Share { percentage }.read("percentage")).transpose()?;
-        Ok((percentage, self.paused))
+        Ok((given.map(|written| percentage("percentage", &written)).transpose()?, self.paused))
     }
 }
 

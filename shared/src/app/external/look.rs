@@ -1,0 +1,124 @@
+//! Looking at the bytes: external ones are fetched; managed ones are read where their store hands them out itself, and
+//! taken on the store's own checksum where it does not.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use sha2::Digest as _;
+
+use crate::{
+    domain::{
+        artifact::{Artifact, Location, Verification},
+        digest::Sha256,
+        external_url::{ExternalUrl, UrlRules},
+    },
+    ports::{
+        fetcher::{FetchError, FetchRequest, Fetcher},
+        objects::{Download, DownloadRequest, ObjectError, Objects},
+    },
+};
+
+/// What checks need.
+#[derive(Debug, Clone)]
+pub struct Checker {
+    /// Reads external bytes.
+    pub fetcher: Arc<dyn Fetcher>,
+    /// Knows managed bytes.
+    pub objects: Arc<dyn Objects>,
+}
+
+/// What was found.
+pub(super) enum Outcome {
+    Matches,
+    Differs { code: String, message: String },
+    Failed { code: String, message: String },
+}
+
+/// Looks at the bytes of an artifact, and tells by which means.
+pub(super) async fn look(checker: &Checker, artifact: &Artifact, now: i64) -> (Verification, Outcome) {
+    match &artifact.location {
+        Location::External { url, .. } => (Verification::Fetched, fetch(checker, artifact, url).await),
+        Location::Managed { key, version, .. } => {
+            let request = DownloadRequest {
+                key: *key,
+                version: version.clone(),
+                file_name: None,
+                content_type: None,
+                now,
+                range: None,
+            };
+            managed(checker, artifact, &request)
+                .await
+                .unwrap_or_else(|error| (Verification::StoreChecksum, lost(&error)))
+        }
+    }
+}
+
+async fn managed(
+    checker: &Checker,
+    artifact: &Artifact,
+    request: &DownloadRequest,
+) -> Result<(Verification, Outcome), ObjectError> {
+    let stat = checker.objects.stat(&request.key).await?;
+    if stat.size_bytes != artifact.size_bytes || stat.sha256.is_some_and(|found| found != artifact.sha256) {
+        return Ok((Verification::StoreChecksum, changed()));
+    }
+    match checker.objects.download(request).await? {
+        // A store that streams tells what it wrote down once; only the bytes tell what they are now.
+        Download::Stream(bytes) => Ok((Verification::Fetched, read(artifact, bytes).await)),
+        Download::Redirect(_) if stat.sha256.is_some() => Ok((Verification::StoreChecksum, Outcome::Matches)),
+        Download::Redirect(_) => {
+            Ok((Verification::StoreChecksum, failed("the object store has no checksum of the bytes")))
+        }
+    }
+}
+
+async fn read(artifact: &Artifact, mut bytes: BoxStream<'static, io::Result<Bytes>>) -> Outcome {
+    let mut hash = sha2::Sha256::new();
+    let mut size_bytes = 0_u64;
+    while let Some(piece) = bytes.next().await {
+        let Ok(piece) = piece else { return failed("the stored bytes could not be read to their end") };
+        hash.update(&piece);
+        size_bytes = size_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+    }
+    let found = Sha256::from_bytes(hash.finalize().into());
+    if (size_bytes, found) == (artifact.size_bytes, artifact.sha256) { Outcome::Matches } else { changed() }
+}
+
+fn changed() -> Outcome {
+    differs("CHECKSUM_MISMATCH", "the stored bytes are not the registered ones")
+}
+
+fn lost(error: &ObjectError) -> Outcome {
+    match error {
+        ObjectError::NotFound(_) => differs("UPLOAD_FAILED", "the stored bytes are gone"),
+        ObjectError::Unavailable(_) => failed("the object store did not answer"),
+    }
+}
+
+fn differs(code: &str, message: &str) -> Outcome {
+    Outcome::Differs { code: code.into(), message: message.into() }
+}
+
+fn failed(message: &str) -> Outcome {
+    Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into() }
+}
+
+async fn fetch(checker: &Checker, artifact: &Artifact, url: &str) -> Outcome {
+    // It was judged when it was registered; the fetcher judges every address again.
+    let rules = UrlRules::widest();
+    let Ok(url) = ExternalUrl::parse(url, &rules) else {
+        return differs("URL_INVALID", "the stored URL is no longer acceptable");
+    };
+    let request = FetchRequest { url, declared_sha256: artifact.sha256, declared_size: artifact.size_bytes };
+    match checker.fetcher.fetch(&request).await {
+        Ok(_) => Outcome::Matches,
+        Err(error) => judged(&error),
+    }
+}
+
+fn judged(error: &FetchError) -> Outcome {
+    let (code, message) = (error.code().to_owned(), error.to_string());
+    if error.definite() { Outcome::Differs { code, message } } else { Outcome::Failed { code, message } }
+}
