@@ -6,8 +6,14 @@ use std::{collections::BTreeMap, hint::black_box, path::Path, time::Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use shared::{
+    app::{
+        products,
+        register::{self, Registration},
+        releases::{self, NewRelease},
+    },
     config::Config,
-    domain::decide::Question,
+    domain::{artifact::Access, decide::Question, release::ReleaseArtifact, rollout::Rollout},
+    testing::build,
     wiring::{self, Embedded},
 };
 
@@ -25,9 +31,46 @@ fn question() -> Question {
     }
 }
 
+/// A service with one product that offers one release, on the registrant's word.
 async fn service(folder: &Path) -> Embedded {
-    let config = Config::read("", &BTreeMap::new(), folder).unwrap();
-    wiring::embedded(&config, "http://127.0.0.1:8080", folder).await.unwrap()
+    let config = Config::read("external: { allow_declared: true }", &BTreeMap::new(), folder).unwrap();
+    let service = wiring::embedded(&config, "http://127.0.0.1:8080", folder).await.unwrap();
+    let (context, caller) = (&service.context, build::caller());
+    let product = "editor".parse().unwrap();
+    products::create(context, &caller, (&product, None), &[], None).await.unwrap();
+    let registration = Registration {
+        sha256: build::sha256(b"installer"),
+        size_bytes: 9,
+        external_url: "https://downloads.example.com/editor.msi".into(),
+        file_name: None,
+        content_type: None,
+        labels: BTreeMap::new(),
+        access: Access::ClientAuthenticates,
+    };
+    let (artifact, _) = register::register(context, &caller, &registration, None).await.unwrap();
+    let part = ReleaseArtifact {
+        artifact_id: artifact.artifact_id,
+        platform: "windows".parse().unwrap(),
+        arch: "x86_64".parse().unwrap(),
+        installer_type: "msi".parse().unwrap(),
+        requires_admin: false,
+        min_os_version: None,
+    };
+    let release = NewRelease {
+        product_id: product,
+        version: "2.0.0".parse().unwrap(),
+        channel: "stable".parse().unwrap(),
+        artifacts: vec![part],
+        release_notes: None,
+        rollout: Rollout::default(),
+        min_from_version: None,
+        floor: None,
+        critical: false,
+        require_platforms: Vec::new(),
+        promoted_from: None,
+    };
+    releases::create(context, &caller, &release, None).await.unwrap();
+    service
 }
 
 fn answers(c: &mut Criterion) {

@@ -2,31 +2,69 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 use shared::domain::external_url::{
-    ExternalUrl, RepositoryPrefix, RepositoryRule, UrlError, UrlRules, admit, expiry, pick,
+    Expiry, ExternalUrl, RepositoryPrefix, RepositoryRule, UrlError, UrlRules, admit, expiry, pick,
 };
 
 fn parse(text: &str) -> Result<ExternalUrl, UrlError> {
     ExternalUrl::parse(text, &UrlRules::default())
 }
 
+fn end(query: &str) -> Expiry {
+    expiry(&parse(&format!("https://a.example.com/a?{query}")).unwrap())
+}
+
 #[test]
 fn a_url_tells_when_it_dies() {
-    for (query, end) in [
-        ("X-Amz-Date=20260801T120000Z&X-Amz-Expires=3600", Some(1_785_589_200)),
-        ("x-amz-expires=3600&x-amz-date=20260801T120000Z", Some(1_785_589_200)),
-        ("X-Goog-Date=20260801T120000Z&X-Goog-Expires=60", Some(1_785_585_660)),
-        ("Expires=1785585600&Signature=x", Some(1_785_585_600)),
-        ("se=2026-08-01T12%3A00%3A00Z&sig=x", Some(1_785_585_600)),
-        ("se=2026-08-01T12:00Z&sig=x", Some(1_785_585_600)),
-        ("se=2026-08-01&sig=x", Some(1_785_542_400)),
-        ("Expires=1785585600&se=2026-08-01", Some(1_785_542_400)),
-        ("X-Amz-Expires=3600", None),
-        ("X-Amz-Date=20261301T120000Z&X-Amz-Expires=3600", None),
-        ("X-Amz-Date=2026080ⅠT120000Z&X-Amz-Expires=3600", None),
-        ("se=web&Expires=never", None),
-        ("", None),
+    for (query, at) in [
+        ("X-Amz-Date=20260801T120000Z&X-Amz-Expires=3600", 1_785_589_200),
+        ("x-amz-expires=3600&x-amz-date=20260801T120000Z", 1_785_589_200),
+        ("X-Goog-Date=20260801T120000Z&X-Goog-Expires=60", 1_785_585_660),
+        ("Expires=1785585600&Signature=x", 1_785_585_600),
+        ("se=2026-08-01T12%3A00%3A00Z&sig=x", 1_785_585_600),
+        ("se=2026-08-01T14%3A00%3A00%2B02%3A00&sig=x", 1_785_585_600),
+        ("se=2026-08-01T12:00Z&sig=x", 1_785_585_600),
+        ("se=2026-08-01&sig=x", 1_785_542_400),
+        ("se=2026-08-01", 1_785_542_400),
     ] {
-        assert_eq!(expiry(&parse(&format!("https://a.example.com/a?{query}")).unwrap()), end, "{query}");
+        assert_eq!(end(query), Expiry::At(at), "{query}");
+    }
+}
+
+#[test]
+fn of_several_ends_the_earliest_counts() {
+    for query in ["Expires=1785585600&se=2026-08-01", "Expires=1785542400&expires=1785585600"] {
+        assert_eq!(end(query), Expiry::At(1_785_542_400), "{query}");
+    }
+}
+
+#[test]
+fn a_url_that_ends_at_a_time_nobody_can_read_says_so() {
+    for query in [
+        "X-Amz-Expires=3600",
+        "X-Amz-Expires=3600&X-Amz-Date=",
+        "X-Amz-Date=20261301T120000Z&X-Amz-Expires=3600",
+        "X-Amz-Date=2026080ⅠT120000Z&X-Amz-Expires=3600",
+        "X-Amz-Date=2026-08-01T12:00:00Z&X-Amz-Expires=3600",
+        "X-Amz-Date=20260801T120000Z&X-Amz-Date=20270801T120000Z&X-Amz-Expires=3600",
+        "X-Amz-Date=20260801T120000Z&X-Amz-Expires=an+hour",
+        "X-Amz-Date=20260801T120000Z&X-Amz-Expires=%2B3600",
+        "X-Goog-Date=20260801T120000Z&X-Goog-Expires=",
+        "X-Goog-Expires=60&X-Amz-Date=20260801T120000Z",
+        "Expires=2030-01-01T00:00:00Z",
+        "Expires=never",
+        "Expires=",
+        "Expires=1785585600000",
+        "Expires=1785585600&Expires=never",
+        "se=tomorrow&sig=x",
+    ] {
+        assert_eq!(end(query), Expiry::Unreadable, "{query}");
+    }
+}
+
+#[test]
+fn a_url_without_a_word_of_an_end_has_none() {
+    for query in ["", "se=web", "X-Amz-Date=20260801T120000Z", "v=1&expiry=1785585600", "expires_in=60"] {
+        assert_eq!(end(query), Expiry::Never, "{query}");
     }
 }
 

@@ -1,6 +1,11 @@
 //! The races of the use cases, each staged where it happens: leases that lapse, answers that are lost, crashes between
 //! two writes, and others who were first.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests panic as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests panic as tests do"
+)]
 #![allow(clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
 
 #[path = "usecases/checks.rs"]

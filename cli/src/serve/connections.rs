@@ -5,7 +5,6 @@
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
-use futures_util::future::{Either, select};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -64,9 +63,9 @@ pub(super) async fn serve(
             });
         }
     };
-    let stop = told_to_stop(&mut stopping);
-    match select(Box::pin(accepting), Box::pin(stop)).await {
-        Either::Left(_) | Either::Right(_) => {}
+    tokio::select! {
+        () = accepting => {}
+        () = told_to_stop(&mut stopping) => {}
     }
     // Nobody who comes now is to wait for an answer.
     drop(listener);
@@ -119,5 +118,156 @@ async fn connection(
         .serve_connection(TokioIo::new(Wire::new(stream, limits.reading)), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error = %error, "a connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{Body, Bytes},
+        routing::get,
+    };
+    use futures_util::StreamExt as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::Notify,
+        task::JoinHandle,
+        time::timeout,
+    };
+
+    use super::*;
+
+    const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const SOON: Duration = Duration::from_secs(10);
+    const SHORT: Duration = Duration::from_millis(150);
+
+    struct Started {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        server: JoinHandle<()>,
+    }
+
+    async fn start(router: Router, limits: Limits) -> Started {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        Started { address, stop, server: tokio::spawn(serve(listener, router, limits, stopping)) }
+    }
+
+    fn hello() -> Router {
+        Router::new().route("/", get(|from: ConnectInfo<SocketAddr>| async move { from.0.to_string() }))
+    }
+
+    impl Started {
+        async fn sent(&self, bytes: &[u8]) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            stream
+        }
+    }
+
+    /// What comes until the other end closes.
+    async fn rest(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        timeout(SOON, stream.read_to_end(&mut bytes)).await.expect("it is closed").unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The first answer, whose body ends with `end`.
+    async fn answer(stream: &mut TcpStream, end: &str) -> String {
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            let mut piece = [0; 1024];
+            let count = timeout(SOON, stream.read(&mut piece)).await.expect("an answer").unwrap();
+            assert_ne!(count, 0, "{text}");
+            text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn a_half_sent_head_and_an_idle_connection_are_let_go() {
+        let started = start(hello(), Limits { head: SHORT, ..Limits::default() }).await;
+        for half in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n"] {
+            assert_eq!(rest(&mut started.sent(half.as_bytes()).await).await, "", "{half}");
+        }
+        let mut idle = started.sent(ASK).await;
+        assert!(rest(&mut idle).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_for_the_next_request_and_handlers_know_where_it_comes_from() {
+        let started = start(hello(), Limits::default()).await;
+        let mut stream = started.sent(ASK).await;
+        let from = stream.local_addr().unwrap().to_string();
+        for _ in 0..3 {
+            assert!(answer(&mut stream, &from).await.starts_with("HTTP/1.1 200"));
+            stream.write_all(ASK).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_does_not_read_its_answer_is_let_go() {
+        let ended = Arc::new(Notify::new());
+        struct Told(Arc<Notify>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        let tell = Arc::clone(&ended);
+        let endless = move || {
+            let told = Told(Arc::clone(&tell));
+            let pieces = futures_util::stream::repeat_with(move || {
+                let _held = &told;
+                Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+            });
+            async move { Body::from_stream(pieces.boxed()) }
+        };
+        let router = Router::new().route("/", get(endless));
+        let started = start(router, Limits { reading: SHORT, ..Limits::default() }).await;
+        let stream = started.sent(ASK).await;
+        timeout(SOON, ended.notified()).await.expect("the answer is given up");
+        drop(stream);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_most_connections_the_next_waits_until_one_is_closed() {
+        let started = start(hello(), Limits { connections: 1, ..Limits::default() }).await;
+        let mut first = started.sent(ASK).await;
+        let from = first.local_addr().unwrap().to_string();
+        answer(&mut first, &from).await;
+        let mut second = started.sent(ASK).await;
+        let from = second.local_addr().unwrap().to_string();
+        assert!(timeout(SHORT, second.read_u8()).await.is_err(), "it is not served yet");
+        drop(first);
+        answer(&mut second, &from).await;
+    }
+
+    #[tokio::test]
+    async fn requests_under_way_are_finished_at_the_end_and_nobody_else_is_let_in() {
+        let (reached, opened) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (reach, open) = (Arc::clone(&reached), Arc::clone(&opened));
+        let slow = move || {
+            reach.notify_one();
+            let open = Arc::clone(&open);
+            async move {
+                open.notified().await;
+                "finished"
+            }
+        };
+        let started = start(Router::new().route("/", get(slow)), Limits::default()).await;
+        let mut under_way = started.sent(ASK).await;
+        timeout(SOON, reached.notified()).await.unwrap();
+        started.stop.send(true).unwrap();
+        let refused = async {
+            while TcpStream::connect(started.address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(SOON, refused).await.expect("the door is closed");
+        opened.notify_one();
+        assert!(rest(&mut under_way).await.ends_with("finished"));
+        timeout(SOON, started.server).await.unwrap().unwrap();
     }
 }

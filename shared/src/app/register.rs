@@ -19,7 +19,7 @@ use crate::{
     domain::{
         artifact::{Access, Artifact, ArtifactState, Attempts, Location, Verification, Warning, WarningCode},
         digest::Sha256,
-        external_url::{ExternalUrl, admit, expiry},
+        external_url::{Expiry, ExternalUrl, admit, expiry},
         ids::ArtifactId,
     },
     ports::items::Expect,
@@ -123,7 +123,7 @@ fn make(
     declared: bool,
 ) -> Result<Artifact, AppError> {
     let now = context.clock.now_ms();
-    let expires_at = expiry(url);
+    let expires_at = readable_end(url, now)?;
     let warning = |_| Warning {
         code: WarningCode::UrlExpires,
         message: "the URL carries an expiry: decisions stop naming this artifact then".into(),
@@ -147,6 +147,19 @@ fn make(
         warnings: expires_at.map(warning).into_iter().collect(),
         attempts: Attempts { made: 0, since: now, next_at: now },
     })
+}
+
+/// When the URL ends by its own word (Unix seconds): decisions must end with it, so it has to be readable and to come.
+fn readable_end(url: &ExternalUrl, now: i64) -> Result<Option<i64>, AppError> {
+    match expiry(url) {
+        Expiry::Never => Ok(None),
+        Expiry::At(end) if end > now.div_euclid(1_000) => Ok(Some(end)),
+        Expiry::At(_) => Err(AppError::invalid("external_url", "it has ended by its own expiry: sign a new one")),
+        Expiry::Unreadable => Err(AppError::invalid(
+            "external_url",
+            "it carries an expiry that cannot be read, so no decision could be kept from outliving it",
+        )),
+    }
 }
 
 /// Answers a second registration of the same, and remembers that it was asked for.

@@ -18,7 +18,7 @@ use url::{Host, Position, Url};
 pub use self::{
     address::address_allowed,
     error::UrlError,
-    expiry::expiry,
+    expiry::{Expiry, expiry},
     ports::default_denied_ports,
     prefix::{RepositoryPrefix, RepositoryRule, admit, pick},
 };

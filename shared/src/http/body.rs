@@ -1,6 +1,6 @@
 //! Reading JSON bodies strictly: of the right media type and size, no duplicate and no unknown members.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -20,6 +20,8 @@ use super::error::ApiError;
 pub const MAX_BODY: usize = 1024 * 1024;
 /// How much of a larger body is read before the answer, in bytes.
 const MAX_DRAINED: usize = 16 * 1024 * 1024;
+/// How long the whole of a JSON body may take.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A body, read whole and not yet understood: the idempotency of a request depends on its bytes.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body).await?;
+        let bytes = read_by(DEADLINE, &parts.headers, body).await?;
         if bytes.is_empty() {
             return Err(ApiError::bad_request("a JSON body is needed"));
         }
@@ -48,13 +50,20 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBytes {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body).await?;
+        let bytes = read_by(DEADLINE, &parts.headers, body).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }
         check_media_type(&parts.headers)?;
         Ok(Self(Some(bytes)))
     }
+}
+
+async fn read_by(deadline: Duration, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let late = || {
+        ApiError::bad_request(format!("the body did not arrive in {} seconds", deadline.as_secs()))
+    };
+    tokio::time::timeout(deadline, read(headers, body)).await.map_err(|_| late())?
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
@@ -194,6 +203,17 @@ impl<'de> Visitor<'de> for DistinctVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let body = Body::from_stream(first.chain(futures_util::stream::pending()));
+        let late = read_by(Duration::from_millis(20), &HeaderMap::new(), body).await.unwrap_err();
+        assert_eq!((late.status, late.code), (StatusCode::BAD_REQUEST, "BAD_REQUEST"));
+        assert!(late.message.contains("did not arrive"), "{}", late.message);
+        let whole = read_by(DEADLINE, &HeaderMap::new(), Body::from("{}")).await.unwrap();
+        assert_eq!(whole, "{}");
+    }
 
     #[test]
     fn duplicate_members_are_refused_at_every_level_however_they_are_spelled() {

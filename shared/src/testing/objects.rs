@@ -1,6 +1,9 @@
 //! An object store that fails on demand.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 
@@ -35,8 +38,8 @@ pub struct FailingObjects {
 #[derive(Debug, Default)]
 struct Plan {
     orders: Vec<(Step, Trouble)>,
-    /// What the next copy is said to have as its digest.
-    proves: Option<Option<Sha256>>,
+    /// What the next copies are said to have as their digests.
+    proofs: VecDeque<Option<Sha256>>,
 }
 
 impl FailingObjects {
@@ -52,7 +55,7 @@ impl FailingObjects {
 
     /// Answers the next promote with a copy of another digest, or of none.
     pub fn next_copy_proves(&self, sha256: Option<Sha256>) {
-        self.plan().proves = Some(sha256);
+        self.plan().proofs.push_back(sha256);
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -90,7 +93,7 @@ impl Objects for FailingObjects {
 
     async fn promote(&self, upload_id: UploadId) -> Result<ObjectStat, ObjectError> {
         let mut stat = self.troubled(Step::Promote, self.inner.promote(upload_id)).await?;
-        if let Some(sha256) = self.plan().proves.take() {
+        if let Some(sha256) = self.plan().proofs.pop_front() {
             stat.sha256 = sha256;
         }
         Ok(stat)

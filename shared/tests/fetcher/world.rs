@@ -110,9 +110,18 @@ pub(crate) async fn fetch(server: &Server) -> Result<Fetched, FetchError> {
 
 /// The same in a hurry.
 pub(crate) async fn fetch_in_a_hurry(server: &Server) -> Result<Fetched, FetchError> {
+    fetch_within(SHORT, server, BODY.len() as u64).await
+}
+
+/// One fetch within these limits, of an artifact said to have so many bytes.
+pub(crate) async fn fetch_within(
+    limits: FetchLimits,
+    server: &Server,
+    declared_size: u64,
+) -> Result<Fetched, FetchError> {
     let network = Arc::new(Network::to(server));
-    let fetcher = limited(SHORT, &network, Vec::new()).trusting(server.ca_pem.as_bytes()).unwrap();
-    fetcher.fetch(&request("https://pub.test/a")).await
+    let fetcher = limited(limits, &network, Vec::new()).trusting(server.ca_pem.as_bytes()).unwrap();
+    fetcher.fetch(&FetchRequest { declared_size, ..request("https://pub.test/a") }).await
 }
 
 /// The error with all its causes, as a log has it.

@@ -212,8 +212,8 @@ mod tests {
 
     #[tokio::test]
     async fn slow_hosts_hold_up_nobody_else_and_no_bell_begins_a_check_twice() {
-        let (world, gate) = (World::new(), Gate::default());
-        for name in ["a", "b", "c"] {
+        let (world, gates) = (World::new(), [(); 3].map(|()| Gate::default()));
+        for (name, gate) in ["a", "b", "c"].iter().zip(&gates) {
             world.registered(name).await;
             world.fetcher.then(Line::MatchesAfter(gate.clone()));
         }
@@ -225,7 +225,7 @@ mod tests {
             world.context.bell.notify_one();
         }
         until(|| async { world.available().await == 2 }).await;
-        gate.open();
+        gates.iter().for_each(Gate::open);
         until(|| async { world.available().await == 5 }).await;
         assert_eq!(world.fetcher.asked().len(), 5);
         checks.abort();
@@ -233,8 +233,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_checks_than_allowed_are_under_way_and_the_others_follow() {
-        let (world, gate) = (World::new(), Gate::default());
-        for name in ["a", "b", "c", "d"] {
+        let (world, gates) = (World::new(), [(); 4].map(|()| Gate::default()));
+        for (name, gate) in ["a", "b", "c", "d"].iter().zip(&gates) {
             world.registered(name).await;
             world.fetcher.then(Line::MatchesAfter(gate.clone()));
         }
@@ -243,7 +243,7 @@ mod tests {
         world.context.bell.notify_one();
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(world.fetcher.asked().len(), 2);
-        gate.open();
+        gates.iter().for_each(Gate::open);
         until(|| async { world.available().await == 4 }).await;
         checks.abort();
     }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rustls::ClientConfig;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::{
     connect::Road,
-    exchange::{Answer, ask, read},
+    exchange::{Answer, Pace, WHOLE, ask, read},
 };
 pub use self::{
     limits::FetchLimits,
@@ -136,9 +136,10 @@ impl HttpsFetcher {
         let rules = rules.private(first.is_some_and(RepositoryRule::allow_private));
         let mut url = ExternalUrl::parse(request.url.as_str(), &rules).map_err(|error| refused(0, error))?;
         let mut entry = first;
+        let pace = Pace { limits: &self.limits, began: Instant::now() };
         for hop in 1..=self.limits.max_redirects.saturating_add(1) {
             let location = match ask(&self.road(entry), &url, entry.and_then(Entry::credentials)).await? {
-                Answer::Bytes(answer) => return read(answer, request, &url, self.limits.silence).await,
+                Answer::Bytes(answer) => return read(answer, request, &url, &pace).await,
                 Answer::Redirect(location) => location,
             };
             if hop <= self.limits.max_redirects {
@@ -190,7 +191,7 @@ impl Fetcher for HttpsFetcher {
         let limit = self.limits.total(request.declared_size);
         let outcome = timeout(limit, self.follow(request, first))
             .await
-            .unwrap_or(Err(FetchError::Timeout("the artifact as a whole")));
+            .unwrap_or(Err(FetchError::Timeout(WHOLE)));
         if first.and_then(Entry::credentials).is_none() {
             return outcome;
         }

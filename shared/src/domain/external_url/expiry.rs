@@ -4,27 +4,51 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, format_descript
 
 use super::ExternalUrl;
 
-/// When the URL dies by its own word, in seconds since 1970: of a presigned S3 or Google URL, of `Expires`, or of an
-/// Azure shared access signature; the earliest where there are several, nothing where there is none that can be read.
-pub fn expiry(url: &ExternalUrl) -> Option<i64> {
-    let value = |wanted: &str| {
-        url.query_pairs()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value.into_owned())
+/// What a URL says of its own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing.
+    Never,
+    /// It ends then, in seconds since 1970.
+    At(i64),
+    /// It ends, but when cannot be read.
+    Unreadable,
+}
+
+/// When the URL dies by its own word: a presigned S3 or Google URL, one with `Expires`, or with an Azure shared access
+/// signature; the earliest where it says so several times.
+pub fn expiry(url: &ExternalUrl) -> Expiry {
+    let values = |wanted: &str| -> Vec<String> {
+        let named = url.query_pairs().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, value)| value.into_owned()).collect()
     };
-    let signed = |date: &str, expires: &str| {
-        let seconds = value(expires)?.parse::<u32>().ok()?;
-        basic_time(&value(date)?)?.checked_add(i64::from(seconds))
+    let said = |named: &str, read: fn(&str) -> Option<i64>| -> Vec<Option<i64>> {
+        values(named).iter().map(|text| read(text)).collect()
     };
-    [
-        signed("X-Amz-Date", "X-Amz-Expires"),
-        signed("X-Goog-Date", "X-Goog-Expires"),
-        value("Expires").and_then(|seconds| seconds.parse::<u32>().ok()).map(i64::from),
-        value("se").and_then(|text| extended_time(&text)),
-    ]
-    .into_iter()
-    .flatten()
-    .min()
+    let signed = |date: &str, lifetime: &str| -> Vec<Option<i64>> {
+        let dates = values(date);
+        // Of several dates nobody can tell which is meant.
+        let begins = if let [date] = dates.as_slice() { basic_time(date) } else { None };
+        values(lifetime).iter().map(|text| begins?.checked_add(seconds(text)?)).collect()
+    };
+    // A name as short as `se` may mean anything where there is no signature and no time in it.
+    let is_signed = !values("sig").is_empty();
+    let azure = said("se", extended_time).into_iter().filter(|end| is_signed || end.is_some());
+    let ends = signed("X-Amz-Date", "X-Amz-Expires")
+        .into_iter()
+        .chain(signed("X-Goog-Date", "X-Goog-Expires"))
+        .chain(said("Expires", seconds))
+        .chain(azure);
+    ends.fold(Expiry::Never, |found, end| match (found, end) {
+        (Expiry::Unreadable, _) | (_, None) => Expiry::Unreadable,
+        (Expiry::Never, Some(end)) => Expiry::At(end),
+        (Expiry::At(earlier), Some(end)) => Expiry::At(earlier.min(end)),
+    })
+}
+
+/// Digits alone; more of them than a time of this century has are another unit.
+fn seconds(text: &str) -> Option<i64> {
+    digits(text, text.len())?.parse::<u32>().ok().map(i64::from)
 }
 
 /// `20260801T120000Z`.

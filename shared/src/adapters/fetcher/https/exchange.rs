@@ -1,6 +1,6 @@
 //! One request, and the reading of its answer.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io};
 
 use bytes::Bytes;
 use http::{
@@ -15,9 +15,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use sha2::Digest;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
-use super::{connect::Road, retry_after};
+use super::{FetchLimits, connect::Road, retry_after};
 use crate::{
     adapters::fetcher::Credentials,
     domain::{digest::Sha256, external_url::ExternalUrl},
@@ -26,6 +29,9 @@ use crate::{
 
 /// The largest head of an answer.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// What took too long when its rate was too low.
+pub(super) const WHOLE: &str = "the artifact as a whole";
 
 /// The longest `ETag` or `Last-Modified` that is kept.
 const MAX_VALIDATOR_BYTES: usize = 1024;
@@ -125,12 +131,29 @@ fn judge(response: Response<Incoming>, connection: Connection) -> Result<Answer,
     Ok(Answer::Bytes(Opened { response, _connection: connection }))
 }
 
+/// How long each piece of a body is waited for.
+pub(super) struct Pace<'a> {
+    pub(super) limits: &'a FetchLimits,
+    /// When the whole fetch began.
+    pub(super) began: Instant,
+}
+
+impl Pace<'_> {
+    /// Waits for the next piece: until there was silence for too long, or what came so far has used up its time at the
+    /// slowest rate.
+    async fn wait<T>(&self, bytes_read: u64, piece: impl Future<Output = T>) -> Result<T, FetchError> {
+        let slow = self.limits.total(bytes_read).saturating_sub(self.began.elapsed());
+        let what = if self.limits.silence < slow { "a piece of the body" } else { WHOLE };
+        timeout(self.limits.silence.min(slow), piece).await.map_err(|_| FetchError::Timeout(what))
+    }
+}
+
 /// Reads the body to its end, or to one byte more than was declared, and compares size and digest.
 pub(super) async fn read(
     mut answer: Opened,
     request: &FetchRequest,
     url: &ExternalUrl,
-    silence: Duration,
+    pace: &Pace<'_>,
 ) -> Result<Fetched, FetchError> {
     let declared = request.declared_size;
     let mismatch = |found| Err(FetchError::SizeMismatch { declared, found });
@@ -140,10 +163,7 @@ pub(super) async fn read(
     }
     let mut hash = sha2::Sha256::new();
     let mut bytes_read = 0_u64;
-    while let Some(frame) = timeout(silence, answer.response.body_mut().frame())
-        .await
-        .map_err(|_| FetchError::Timeout("a piece of the body"))?
-    {
+    while let Some(frame) = pace.wait(bytes_read, answer.response.body_mut().frame()).await? {
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         bytes_read = bytes_read.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         if bytes_read > declared {

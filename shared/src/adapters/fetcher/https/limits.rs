@@ -11,7 +11,7 @@ pub struct FetchLimits {
     pub silence: Duration,
     /// The time allowed for a whole fetch, before its size counts.
     pub total_base: Duration,
-    /// The slowest rate, in bytes a second, for which the declared size adds time.
+    /// The slowest rate, in bytes a second: what has come by a time beyond the base must have come this fast.
     pub min_rate: u64,
     /// How many redirects are followed.
     pub max_redirects: u8,
@@ -30,9 +30,9 @@ impl Default for FetchLimits {
 }
 
 impl FetchLimits {
-    /// The time allowed for an artifact of this size, over all hops.
-    pub fn total(&self, declared_size: u64) -> Duration {
-        let millis = declared_size.saturating_mul(1000) / self.min_rate.max(1);
+    /// The time allowed for this many bytes, over all hops: for the whole of an artifact, and for what came of it so far.
+    pub fn total(&self, bytes: u64) -> Duration {
+        let millis = bytes.saturating_mul(1000) / self.min_rate.max(1);
         self.total_base.saturating_add(Duration::from_millis(millis))
     }
 }
