@@ -1,5 +1,5 @@
 //! Checking stored bytes again: on a store that streams, the bytes themselves; on one that redirects, its checksum.
-#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -13,7 +13,7 @@ use shared::{
         access, artifacts, complete,
         context::Context,
         external::{self, Check, CheckResult, Checker, Which},
-        uploads,
+        register, uploads,
     },
     contract::objects::{Put, Store, body},
     domain::{
@@ -21,8 +21,16 @@ use shared::{
         ids::{ArtifactId, UploadId},
         upload::ObjectKey,
     },
-    ports::objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
-    testing::{build, fetcher::ScriptedFetcher, time::TestClock},
+    ports::{
+        fetcher::{FetchError, FetchRequest, Fetched, Fetcher},
+        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+    },
+    testing::{
+        build,
+        fetcher::{Line, ScriptedFetcher},
+        gate::Gate,
+        time::TestClock,
+    },
 };
 
 const CONTENT: &[u8] = b"the bytes of an installer";
@@ -46,8 +54,7 @@ impl World {
         let objects: Arc<dyn Objects> = Arc::clone(&store) as _;
         let caller = build::caller();
         let initiation = build::initiation(CONTENT);
-        let (upload, _) =
-            uploads::initiate(&context, &objects, &caller, &initiation, None).await.unwrap();
+        let (upload, _) = uploads::initiate(&context, &objects, &caller, &initiation, None).await.unwrap();
         let doors = uploads::doors(&context, &objects, &upload).await.unwrap();
         let put = Put { now: context.clock.now_ms(), ..Put::bare(&doors, CONTENT.len()) };
         let sent = Store { objects: Arc::clone(&objects), receiver: store };
@@ -162,4 +169,43 @@ async fn a_redirecting_store_is_taken_on_its_own_checksum() {
         assert_eq!((check.result, check.means), (result, Verification::StoreChecksum));
         assert_eq!(world.artifact().await.state, ArtifactState::Available);
     }
+}
+
+/// Finds other bytes, once it is let through the gate.
+#[derive(Debug)]
+struct Late(Gate);
+
+#[async_trait]
+impl Fetcher for Late {
+    async fn fetch(&self, _: &FetchRequest) -> Result<Fetched, FetchError> {
+        self.0.pass().await;
+        Err(FetchError::Differs)
+    }
+}
+
+#[tokio::test]
+async fn a_check_asked_for_during_another_is_made_and_alone_may_reject() {
+    let world = World::new().await;
+    let registration = build::registration(b"external bytes", "https://downloads.example.com/a.msi");
+    let made = register::register(&world.context, &build::caller(), &registration, None).await.unwrap();
+    let id = made.0.artifact_id;
+    let gate = Gate::default();
+    let late = Checker { fetcher: Arc::new(Late(gate.clone())), objects: Arc::clone(&world.objects) };
+    let context = world.context.clone();
+    let checking = tokio::spawn(async move { external::check(&context, &late, id, Which::Due).await });
+    gate.reached().await;
+    artifacts::verify_again(&world.context, &build::caller(), id).await.unwrap();
+    gate.open();
+    let next = checking.await.unwrap().unwrap();
+    assert_eq!(next, Some(world.context.clock.now_ms()), "the other one is due");
+    let state = async || access::artifact(&world.context, &build::caller(), id).await.unwrap().value.state;
+    assert_eq!(state().await, ArtifactState::Verifying);
+    let fetcher = ScriptedFetcher::default();
+    fetcher.then(Line::Matches);
+    let checker = Checker { fetcher: Arc::new(fetcher), objects: Arc::clone(&world.objects) };
+    assert_eq!(external::waiting(&world.context, Which::Due).await.unwrap(), (vec![id], None));
+    assert_eq!(external::check(&world.context, &checker, id, Which::Due).await.unwrap(), None);
+    assert_eq!(state().await, ArtifactState::Available);
+    assert_eq!(external::waiting(&world.context, Which::Due).await.unwrap(), (vec![], None));
+    assert_eq!(external::check(&world.context, &checker, id, Which::All).await.unwrap(), None);
 }

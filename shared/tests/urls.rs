@@ -107,7 +107,9 @@ fn malformed_hosts_ports_and_escapes_are_invalid() {
         https://a.example.com:-1/ https://artifacts.example.com:65536/a https://a.example.com:+443/
         https://a.example.com:0443/ https://a.example.com:443:443/a https://a.example.com:https/
         https://a<b.example.com/ https://a,b.example.com/ https://a!b.example.com/ https://a*b.example.com/
-        https://xn--.example.com/ https://xn--zzzzzzzz.example.com/
+        https://xn--.example.com/ https://xn--zzzzzzzz.example.com/ https://exa℀mple.com/
+        https://example.com＠evil.com/ https://example.com／a https://example.com：443/a
+        https://a.127.0.0.1/a https://08.8.8.8/a https://[v1.a]/
     "
     .split_whitespace()
     {
@@ -156,7 +158,7 @@ fn hosts_of_the_inside_are_refused_in_every_spelling() {
         [::ffff:a9fe:a9fe] [::ffff:8.8.8.8] [::ffff:0:127.0.0.1] [64:ff9b::a9fe:a9fe] [64:ff9b::8.8.8.8]
         [2001::1] [2001:db8::1] [2001:20::1] [2001:2::1] [3fff::1] [fd00::1] [fd00:ec2::254] [fe80::1]
         [fec0::1] [ff00::1] [ff05::1] [5f00::1] [100:0:0:1::1] [4000::1] localhost. LocalHost. a.b.localhost
-        localhost.localdomain foo.local printer.local. intranet metadata metadata.google.internal.
+        localhost.localdomain localhost6.localdomain6 foo.local printer.local. intranet metadata metadata.google.internal.
         METADATA.GOOGLE.INTERNAL metadata.goog x.metadata.google.internal instance-data
         ip-10-0-0-1.ec2.internal db.intranet a.lan a.home a.home.arpa 1.0.0.127.in-addr.arpa abc.onion
         a.invalid a.alt a.private kubernetes.default.svc kubernetes.default.svc.cluster.local
@@ -167,6 +169,15 @@ fn hosts_of_the_inside_are_refused_in_every_spelling() {
     {
         assert_eq!(code(&format!("https://{host}/a")), "URL_HOST_NOT_ALLOWED", "{host}");
     }
+}
+
+#[test]
+fn an_address_that_is_octal_or_decimal_by_the_reader_is_refused() {
+    for host in "010.0.0.1 0127.0.0.1 8.8.8.010 00010.8.8.8 010.0.0.1:8443 0127.0.0.1.".split_whitespace() {
+        assert_eq!(code(&format!("https://{host}/a")), "URL_INVALID", "{host}");
+    }
+    assert_eq!(normalised("https://0x08080808/a"), "https://8.8.8.8/a");
+    assert_eq!(normalised("https://01.example.com/a"), "https://01.example.com/a");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,34 @@ impl Server {
         self.child.wait().expect("an ended server");
     }
 
+    /// Asks the process to end (SIGTERM), and leaves it to it when.
+    pub fn ask_to_stop(&self) {
+        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().expect("kill");
+        assert!(asked.success(), "{asked}");
+    }
+
+    /// How the process ended; nothing while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
+    /// What the next start is to read as its configuration; `{DATA}` stands for the data folder.
+    pub fn configure(&self, configuration: &str) {
+        let data = self.data().display().to_string();
+        fs::write(self.folder.path().join("bp.yaml"), configuration.replace("{DATA}", &data))
+            .expect("a file");
+    }
+
+    /// Starts another process over the same data, which is to refuse; answers with what it says.
+    pub fn refused_start(&self) -> String {
+        let output = command(self.folder.path(), "127.0.0.1:0").output().expect("an ended process");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(!output.status.success(), "it ended with {}:\n{said}", output.status);
+        assert!(address(&said).is_none(), "it has listened:\n{said}");
+        said
+    }
+
     /// Starts again on the same data and address; answers how long it took until a request was answered.
     pub fn restart(&mut self) -> Duration {
         let started = Instant::now();
@@ -121,21 +149,23 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &Path, listen: &str) -> (Child, String) {
-    let log = folder.join("server.log");
-    let before = fs::metadata(&log).map_or(0, |meta| usize::try_from(meta.len()).expect("a small log"));
-    let open = || -> io::Result<File> { File::options().create(true).append(true).open(&log) };
+fn command(folder: &Path, listen: &str) -> Command {
     let mut command = Command::new(settings::program());
     command.args(["serve", "--listen", listen, "--data"]).arg(folder.join("data"));
     let configuration = folder.join("bp.yaml");
     if configuration.is_file() {
         command.arg("--config").arg(configuration);
     }
-    let mut child = command
-        // Nothing of the environment that runs the tests may steer the server.
-        .env_clear()
-        .current_dir(folder)
-        .stdin(Stdio::null())
+    // Nothing of the environment that runs the tests may steer the server.
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn spawn(folder: &Path, listen: &str) -> (Child, String) {
+    let log = folder.join("server.log");
+    let before = fs::metadata(&log).map_or(0, |meta| usize::try_from(meta.len()).expect("a small log"));
+    let open = || -> io::Result<File> { File::options().create(true).append(true).open(&log) };
+    let mut child = command(folder, listen)
         .stdout(open().expect("a log"))
         .stderr(open().expect("a log"))
         .spawn()

@@ -2,23 +2,26 @@
 //!
 //! A caller that sends half a head, or reads no answer, is let go. What a body may take is decided where it is read.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
+    time::{Instant, sleep},
 };
 use tower::Service as _;
 
 use super::background::told_to_stop;
+use pulse::{Answer, Pulse, UnderWay};
 use wire::Wire;
 
+mod pulse;
 mod wire;
 
 /// How long to wait when the system has no room for another connection.
@@ -27,8 +30,10 @@ const NO_ROOM: Duration = Duration::from_secs(1);
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// The longest wait for the whole head of a request, from the end of the one before.
+    /// How long the head of a request may take at least; after twice that, it is given up for certain.
     pub(super) head: Duration,
+    /// How long a connection may wait for its next request: longer than the minute that proxies keep theirs.
+    pub(super) idle: Duration,
     /// The longest wait for a caller that reads nothing of its answer.
     pub(super) reading: Duration,
     /// How many connections there are at most; others wait to be accepted.
@@ -37,7 +42,12 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: Duration::from_secs(15), reading: Duration::from_secs(60), connections: 4_096 }
+        Self {
+            head: Duration::from_secs(15),
+            idle: Duration::from_secs(75),
+            reading: Duration::from_secs(60),
+            connections: 4_096,
+        }
     }
 }
 
@@ -97,27 +107,41 @@ fn gone(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(
-    stream: TcpStream,
-    from: SocketAddr,
-    router: Router,
-    limits: Limits,
-    watcher: Watcher,
-) {
+async fn connection(stream: TcpStream, from: SocketAddr, router: Router, limits: Limits, watcher: Watcher) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "a connection is left with Nagle's delay");
     }
+    let pulse = Arc::new(Pulse::new());
+    let wire = Wire::new(stream, limits.reading, Arc::clone(&pulse));
+    let noted = Arc::clone(&pulse);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let under_way = UnderWay::new(&noted);
         request.extensions_mut().insert(ConnectInfo(from));
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|error| match error {})) }
+        let answer = router.clone().call(request);
+        async move {
+            let answer = answer.await.unwrap_or_else(|error| match error {});
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, _request: under_way }))
+        }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(Wire::new(stream, limits.reading)), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error = %error, "a connection broke off");
+    let served = http1::Builder::new().serve_connection(TokioIo::new(wire), service);
+    let mut served = pin!(watcher.watch(served));
+    let mut look = pin!(sleep(limits.head));
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut served => {
+                if let Err(error) = outcome {
+                    tracing::debug!(error = %error, "a connection broke off");
+                }
+                return;
+            }
+            () = &mut look => {
+                if pulse.is_lost(limits.head, limits.idle) {
+                    return;
+                }
+                look.as_mut().reset(Instant::now() + limits.head);
+            }
+        }
     }
 }
 
@@ -140,6 +164,15 @@ mod tests {
     const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     const SOON: Duration = Duration::from_secs(10);
     const SHORT: Duration = Duration::from_millis(150);
+
+    /// Tells when it is dropped.
+    struct Told(Arc<Notify>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
 
     struct Started {
         address: SocketAddr,
@@ -187,12 +220,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_half_sent_head_and_an_idle_connection_are_let_go() {
-        let started = start(hello(), Limits { head: SHORT, ..Limits::default() }).await;
+        let started = start(hello(), Limits { head: SHORT, idle: 3 * SHORT, ..Limits::default() }).await;
         for half in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n"] {
             assert_eq!(rest(&mut started.sent(half.as_bytes()).await).await, "", "{half}");
         }
-        let mut idle = started.sent(ASK).await;
-        assert!(rest(&mut idle).await.starts_with("HTTP/1.1 200"));
+        let mut kept = started.sent(ASK).await;
+        let from = kept.local_addr().unwrap().to_string();
+        answer(&mut kept, &from).await;
+        tokio::time::sleep(2 * SHORT).await;
+        kept.write_all(ASK).await.unwrap();
+        answer(&mut kept, &from).await;
+        kept.write_all(b"GET / HT").await.unwrap();
+        assert_eq!(rest(&mut kept).await, "");
+        assert!(rest(&mut started.sent(ASK).await).await.starts_with("HTTP/1.1 200"));
     }
 
     #[tokio::test]
@@ -207,20 +247,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_slow_handler_and_a_slow_body_are_waited_for() {
+        let slow = || async {
+            tokio::time::sleep(3 * SHORT).await;
+            let pieces = futures_util::stream::iter(["slow", "ly"]).then(|piece| async move {
+                tokio::time::sleep(3 * SHORT).await;
+                Ok::<_, Infallible>(piece)
+            });
+            Body::from_stream(pieces)
+        };
+        let limits = Limits { head: SHORT, idle: SHORT, ..Limits::default() };
+        let started = start(Router::new().route("/", get(slow)), limits).await;
+        let mut stream = started.sent(ASK).await;
+        let text = answer(&mut stream, "0\r\n\r\n").await;
+        assert!(text.contains("slow") && text.contains("ly"), "{text}");
+    }
+
+    #[tokio::test]
     async fn a_caller_that_does_not_read_its_answer_is_let_go() {
         let ended = Arc::new(Notify::new());
-        struct Told(Arc<Notify>);
-        impl Drop for Told {
-            fn drop(&mut self) {
-                self.0.notify_one();
-            }
-        }
         let tell = Arc::clone(&ended);
         let endless = move || {
             let told = Told(Arc::clone(&tell));
             let pieces = futures_util::stream::repeat_with(move || {
                 let _held = &told;
-                Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+                Ok::<_, Infallible>(Bytes::from_static(&[0; 16_384]))
             });
             async move { Body::from_stream(pieces.boxed()) }
         };

@@ -14,5 +14,6 @@ mod delegated;
 mod fixture;
 mod hostile;
 mod offers;
+mod signatures;
 mod tokens;
 mod vectors;

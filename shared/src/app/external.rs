@@ -13,11 +13,11 @@ use super::{
     context::Context,
     error::AppError,
     keys, pending,
-    store::{Batch, Stored, retrying},
+    store::{Batch, Store, Stored, retrying},
 };
 use crate::{
     domain::{
-        artifact::{Artifact, ArtifactState, Use, Verification},
+        artifact::{Artifact, ArtifactState, Attempts, Use, Verification},
         ids::ArtifactId,
         platform::{WordError, word_type},
     },
@@ -133,7 +133,9 @@ pub async fn check(
     id: ArtifactId,
     which: Which,
 ) -> Result<Option<i64>, AppError> {
-    let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else {
+    let records = context.store.get_raw(&[keys::verifying(id), keys::artifact(id)]).await?;
+    let [Some(_), artifact] = records.as_slice() else { return Ok(None) };
+    let Some(found) = Store::record::<Artifact>(artifact.as_ref())? else {
         let mut batch = Batch::default();
         batch.delete(keys::verifying(id), Expect::Anything);
         context.store.commit(batch).await?;
@@ -143,11 +145,9 @@ pub async fn check(
     if which == Which::Due && found.value.attempts.next_at > now {
         return Ok(Some(found.value.attempts.next_at));
     }
-    if !claim(context, &found, now).await? {
-        return Ok(None);
-    }
+    let Some(claimed) = claim(context, &found, now).await? else { return Ok(None) };
     let (means, outcome) = look(checker, &found.value, now).await;
-    let next = retrying(|| conclude(context, id, means, &outcome)).await?;
+    let next = retrying(|| conclude(context, id, claimed, means, &outcome)).await?;
     let partition = keys::of_artifact(id);
     for (_, used) in context.store.query_all::<Use>(&partition, keys::USE).await? {
         pending::advance(context, used.value.release_id).await?;
@@ -155,8 +155,8 @@ pub async fn check(
     Ok(next)
 }
 
-/// Moves the next try beyond this one, so that only one process makes it.
-async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<bool, AppError> {
+/// Moves the next try beyond this one, so that only one process makes it; nothing where another was faster.
+async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<Option<Attempts>, AppError> {
     let mut artifact = found.value.clone();
     artifact.attempts.made = artifact.attempts.made.saturating_add(1);
     let pause = pause(context, &artifact);
@@ -166,8 +166,8 @@ async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<
     let mut batch = Batch::default();
     batch.put(keys::artifact(artifact.artifact_id), &artifact, found.unchanged())?;
     match context.store.commit(batch).await {
-        Ok(()) => Ok(true),
-        Err(AppError::Raced) => Ok(false),
+        Ok(()) => Ok(Some(artifact.attempts)),
+        Err(AppError::Raced) => Ok(None),
         Err(other) => Err(other),
     }
 }
@@ -181,13 +181,19 @@ fn pause(context: &Context, artifact: &Artifact) -> i64 {
 async fn conclude(
     context: &Context,
     id: ArtifactId,
+    claimed: Attempts,
     means: Verification,
     outcome: &Outcome,
 ) -> Result<Option<i64>, AppError> {
     let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(None) };
     let now = context.clock.now_ms();
     let mut artifact = found.value.clone();
-    verdict(&mut artifact, means, outcome, now);
+    // Somebody asked for another check during this one: that one is still to be made, and it alone may reject.
+    let again = artifact.attempts != claimed;
+    let rejects = artifact.state == ArtifactState::Verifying && matches!(outcome, Outcome::Differs { .. });
+    if !(again && rejects) {
+        verdict(&mut artifact, means, outcome, now);
+    }
     if artifact.state == ArtifactState::Available {
         let revoked = context.store.get::<ArtifactId>(keys::revoked_bytes(&artifact.sha256)).await?;
         if let Some(revoked) = revoked {
@@ -199,14 +205,15 @@ async fn conclude(
         }
     }
     let state = artifact.state;
-    let settled = !matches!(outcome, Outcome::Failed { .. }) || artifact.state != ArtifactState::Verifying;
+    let failed = matches!(outcome, Outcome::Failed { .. }) && artifact.state == ArtifactState::Verifying;
+    let settled = !failed && !again;
     let mut batch = Batch::default();
     let check = describe(outcome, means, now);
     batch.put(keys::check(id, context.ids.event()?), &check, Expect::Absent)?;
     if settled {
         batch.delete(keys::verifying(id), Expect::Anything);
         artifact.attempts.next_at = now;
-    } else {
+    } else if !again {
         artifact.attempts.next_at = now.saturating_add(pause(context, &artifact));
     }
     let next = (!settled).then_some(artifact.attempts.next_at);

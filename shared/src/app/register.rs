@@ -154,7 +154,9 @@ fn readable_end(url: &ExternalUrl, now: i64) -> Result<Option<i64>, AppError> {
     match expiry(url) {
         Expiry::Never => Ok(None),
         Expiry::At(end) if end > now.div_euclid(1_000) => Ok(Some(end)),
-        Expiry::At(_) => Err(AppError::invalid("external_url", "it has ended by its own expiry: sign a new one")),
+        Expiry::At(_) => {
+            Err(AppError::invalid("external_url", "it has ended by its own expiry: sign a new one"))
+        }
         Expiry::Unreadable => Err(AppError::invalid(
             "external_url",
             "it carries an expiry that cannot be read, so no decision could be kept from outliving it",

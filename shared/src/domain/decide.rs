@@ -1,7 +1,7 @@
 //! The decision: a pure function of catalogue, policies, question and time.
 //!
 //! The rules carry the numbers of the documented procedure: 0 unknown product, 1 policy, 2 pause, 3 candidates,
-//! 4 newest first, 5 rollback, 6 action. [`decide`] and [`explain`] both read the answer off the same [`run`](run::run).
+//! 4 newest first, 5 rollback, 6 action. [`decide`] and [`explain`] both read the answer off the same run.
 
 use std::{collections::HashSet, fmt, sync::LazyLock};
 

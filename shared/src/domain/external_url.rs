@@ -87,6 +87,9 @@ impl ExternalUrl {
         let mut url =
             Url::parse(given).map_err(|_| UrlError::Invalid("the host or the path is malformed"))?;
         let host = check_host(&mut url, rules)?;
+        if text::has_octal(parts.authority) {
+            return Err(UrlError::Invalid("the host is an address with a leading zero"));
+        }
         let port = url.port_or_known_default().ok_or(UrlError::Invalid("there is no port"))?;
         let default = if url.scheme() == "https" { 443 } else { 80 };
         if port != default && (port < 1024 || rules.denied_ports.contains(&port)) {

@@ -60,9 +60,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBytes {
 }
 
 async fn read_by(deadline: Duration, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let late = || {
-        ApiError::bad_request(format!("the body did not arrive in {} seconds", deadline.as_secs()))
-    };
+    let late = || ApiError::bad_request(format!("the body did not arrive in {} seconds", deadline.as_secs()));
     tokio::time::timeout(deadline, read(headers, body)).await.map_err(|_| late())?
 }
 

@@ -12,7 +12,10 @@ use shared::{
 
 use crate::{
     server::{Identity, Network, Server, Step},
-    world::{BODY, SHORT, answer, chain, digest, fetch, fetch_in_a_hurry, fetch_within, fetcher, ok, redirect, request},
+    world::{
+        BODY, SHORT, answer, chain, digest, fetch, fetch_in_a_hurry, fetch_within, fetcher, ok, redirect,
+        request,
+    },
 };
 
 async fn answering(steps: Vec<Step>) -> Server {
@@ -165,8 +168,7 @@ async fn bytes_that_come_too_slowly_are_given_up_long_before_the_time_of_the_who
     let limits = FetchLimits { total_base: Duration::from_millis(400), min_rate: 1000, ..SHORT };
     assert!(limits.total(DECLARED) > Duration::from_secs(86_400 * 365));
     let head = format!("HTTP/1.1 200 OK\nContent-Length: {DECLARED}");
-    let dripping =
-        [answer(&head, &[b'x'; 100]), vec![Step::Drip(1_000, Duration::from_millis(30))]].concat();
+    let dripping = [answer(&head, &[b'x'; 100]), vec![Step::Drip(1_000, Duration::from_millis(30))]].concat();
     let started = Instant::now();
     let error = fetch_within(limits, &answering(dripping).await, DECLARED).await.unwrap_err();
     assert!(matches!(error, FetchError::Timeout("the artifact as a whole")), "{error:?}");
@@ -178,10 +180,8 @@ async fn bytes_that_come_too_slowly_are_given_up_long_before_the_time_of_the_who
 async fn bytes_that_keep_to_the_slowest_rate_are_read_to_their_end() {
     // Some 800 ms, longer than the base alone.
     let limits = FetchLimits { total_base: Duration::from_millis(700), min_rate: 20, ..SHORT };
-    let steady = [
-        answer("HTTP/1.1 200 OK\nContent-Length: 60", b""),
-        vec![Step::Drip(60, Duration::from_millis(13))],
-    ];
+    let steady =
+        [answer("HTTP/1.1 200 OK\nContent-Length: 60", b""), vec![Step::Drip(60, Duration::from_millis(13))]];
     let error = fetch_within(limits, &answering(steady.concat()).await, 60).await.unwrap_err();
     assert!(matches!(error, FetchError::ChecksumMismatch { .. }), "read whole, and other bytes: {error:?}");
 }

@@ -198,3 +198,46 @@ async fn names_labels_and_reasons_outside_the_bounds_are_422() {
     let path = format!("/v1/artifacts/{id}/quarantine");
     api.post(&path, &json!({"reason": "x".repeat(1_025)})).await.refused(422, "");
 }
+
+/// Asks for a check, and answers with the artifact once the check was made.
+async fn checked_again(api: &Api, id: &str) -> Value {
+    let path = format!("/v1/artifacts/{id}/verification");
+    let count = |seen: &Value| seen["checks"].as_array().expect("checks").len();
+    let before = count(&api.get(&path).await.ok(200));
+    assert_eq!(api.post_empty(&format!("/v1/artifacts/{id}/verify")).await.status, 202);
+    let seen = api.get_until(&path, |seen| count(seen) > before).await;
+    assert_eq!(
+        seen["checks"].as_array().expect("checks").last().expect("a check")["result"],
+        "MATCH",
+        "{seen}"
+    );
+    api.get(&format!("/v1/artifacts/{id}")).await.ok(200)
+}
+
+#[tokio::test]
+async fn an_operators_quarantine_stands_however_often_the_bytes_are_found_to_be_right() {
+    let server = Server::shared();
+    let api = server.admin();
+    let id = api.artifact().await;
+    for reason in ["a test", "DRIFT", "DRIFT:", " DRIFT: of the build"] {
+        let body = json!({"reason": reason});
+        api.post(&format!("/v1/artifacts/{id}/quarantine"), &body).await.ok(200);
+        let artifact = checked_again(&api, &id).await;
+        assert_eq!((&artifact["state"], &artifact["reason"]), (&json!("QUARANTINED"), &json!(reason)));
+        assert_eq!(change(&api, &id, "restore").await.ok(200)["state"], "AVAILABLE");
+    }
+}
+
+#[tokio::test]
+async fn the_reason_of_an_operator_cannot_pass_for_that_of_a_check() {
+    let server = Server::shared();
+    let api = server.admin();
+    let id = api.artifact().await;
+    for what in ["quarantine", "revoke", "restore"] {
+        let body = json!({"reason": "DRIFT: CHECKSUM_MISMATCH: made up"});
+        let refused =
+            api.post(&format!("/v1/artifacts/{id}/{what}"), &body).await.refused(422, "INVALID_MEMBER");
+        assert_eq!(refused["details"]["member"], "reason", "{refused}");
+    }
+    assert_eq!(api.get(&format!("/v1/artifacts/{id}")).await.ok(200)["state"], "AVAILABLE");
+}

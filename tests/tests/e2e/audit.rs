@@ -1,8 +1,9 @@
 //! The audit log, and what never enters the other one.
 
 use e2e::Server;
-use e2e::bytes::installer;
-use e2e::story::text;
+use e2e::bytes::{installer, sha256};
+use e2e::host::{Host, Page};
+use e2e::story::{msi, text};
 use serde_json::json;
 
 #[tokio::test]
@@ -111,5 +112,56 @@ async fn no_token_signature_or_signed_address_is_in_the_log() {
     let lower = lines.to_lowercase();
     for word in ["signature=", "authorization", "bearer ", "begin private key"] {
         assert!(!lower.contains(word), "`{word}` is in the log");
+    }
+}
+
+#[tokio::test]
+async fn what_the_service_does_by_itself_is_in_the_log_as_done_by_system() {
+    let host = Host::start().await;
+    let server = Server::start_with(&host.configuration(""));
+    let api = server.admin();
+    let bytes = installer(2_000);
+    let url = host.serve("/files/late.msi", Page::Status(503));
+    let body = json!({"source_type": "EXTERNAL", "external_url": url, "sha256": sha256(&bytes), "size_bytes": 2_000});
+    let made = api.post("/v1/artifacts", &body).await.ok(201);
+    let artifact = text(&made, "artifact_id").to_owned();
+    let product = api.product("by-itself").await;
+    let release = api.publish(&product, "1.0.0", json!({"artifacts": [msi(&artifact)]})).await;
+    let release = text(&release, "release_id");
+    host.serve("/files/late.msi", Page::Bytes(bytes));
+    api.post_empty(&format!("/v1/artifacts/{artifact}/verify")).await.ok(202);
+    api.get_until(&format!("/v1/releases/{release}"), |release| release["status"] == "published").await;
+
+    let page = api.get("/v1/audit/events?actor=system&limit=100").await.ok(200);
+    let entries = page["events"].as_array().expect("events");
+    for (kind, subject) in
+        [("keyset.published", "keyset/1"), ("artifact.verified", &artifact), ("release.published", release)]
+    {
+        let found: Vec<_> =
+            entries.iter().filter(|entry| entry["type"] == kind && entry["subject"] == subject).collect();
+        assert_eq!(found.len(), 1, "{kind}: {page}");
+        assert_eq!((&found[0]["actor"], &found[0]["source_ip"]), (&json!("system"), &json!(null)), "{kind}");
+    }
+    let registered = api.get("/v1/audit/events?type=artifact.registered").await.ok(200);
+    assert_ne!(registered["events"][0]["actor"], "system", "{registered}");
+}
+
+#[tokio::test]
+async fn asking_again_for_what_is_so_already_leaves_no_second_entry() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("twice").await;
+    let release = api.publish(&product, "1.0.0", json!({})).await;
+    let id = text(&release, "release_id");
+    let artifact = api.artifact().await;
+    for reason in ["the first", "the second"] {
+        let reason = json!({"reason": reason});
+        api.post(&format!("/v1/releases/{id}/revoke"), &reason).await.ok(200);
+        let withheld = api.post(&format!("/v1/artifacts/{artifact}/quarantine"), &reason).await.ok(200);
+        assert_eq!(withheld["reason"], "the first");
+    }
+    for (about, kind) in [(id, "release.revoked"), (artifact.as_str(), "artifact.quarantined")] {
+        let entries = api.audit(about).await;
+        assert_eq!(entries.iter().filter(|entry| entry["type"] == kind).count(), 1, "{kind}: {entries:?}");
     }
 }

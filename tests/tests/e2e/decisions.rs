@@ -1,7 +1,6 @@
 //! Questions and answers: what is asked, what is said, and why.
 
 use e2e::Server;
-use e2e::bytes::unique;
 use e2e::story::{msi, payload, text, verdict};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -151,27 +150,6 @@ async fn no_token_is_needed_and_a_bad_one_is_401() {
 }
 
 #[tokio::test]
-async fn restricted_channels_look_empty_without_the_scope() {
-    let server = Server::shared();
-    let api = server.admin();
-    let product = unique("restricted");
-    let body = json!({"product_id": product, "restricted_channels": ["canary"]});
-    api.post("/v1/products", &body).await.ok(201);
-    api.publish(&product, "1.1.0", json!({"channel": "canary"})).await;
-    let mut question = row(&product, "1.0.0");
-    question["channel"] = json!("canary");
-    let asked = json!({"products": [question]});
-    for (client, wanted) in [
-        (server.anonymous(), "NONE/UP_TO_DATE"),
-        (api.token(&["artifacts:read"], json!({})).await, "NONE/UP_TO_DATE"),
-        (api.token(&["decisions:restricted"], json!({})).await, "INSTALL/NEW_RELEASE 1.1.0"),
-    ] {
-        let said = client.post("/v1/decision", &asked).await.ok(200);
-        assert_eq!(verdict(&said["decisions"][0]), wanted);
-    }
-}
-
-#[tokio::test]
 async fn a_release_with_min_from_version_is_reached_by_a_step() {
     let server = Server::shared();
     let api = server.admin();
@@ -213,6 +191,31 @@ async fn the_artifact_fits_the_platform_the_os_version_and_the_clients_preferenc
         let said = verdict(&api.decide(&product, "1.0.0", more).await);
         assert_eq!(said, "NONE/NO_COMPATIBLE_ARTIFACT");
     }
+}
+
+#[tokio::test]
+async fn installer_types_that_the_service_does_not_know_are_passed_over_but_not_when_there_is_no_other() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("unknown-types").await;
+    let id = api.artifact().await;
+    let mut exe = msi(&id);
+    exe["installer_type"] = json!("exe");
+    api.publish(&product, "1.1.0", json!({"artifacts": [exe, msi(&id)]})).await;
+    let mut asked = row(&product, "1.0.0");
+    asked["installer_types"] = json!(["flatpak", "msi"]);
+    for path in ["/v1/decision", "/v1/decision/explain"] {
+        let said = api.post(path, &json!({"products": [asked]})).await.ok(200)["decisions"][0].clone();
+        let decision = if path.ends_with("explain") { &said["decision"] } else { &said };
+        assert_eq!(decision["artifact"]["installer_type"], "msi", "{path}: {said}");
+    }
+    let mut unknown = asked.clone();
+    unknown["installer_types"] = json!(["flatpak", "floppy"]);
+    let refused =
+        api.post("/v1/decision", &json!({"products": [unknown]})).await.refused(422, "INVALID_MEMBER");
+    assert_eq!(refused["details"]["member"], "products[0].installer_types");
+    asked["installer_types"] = json!(["msi", 7]);
+    api.post("/v1/decision", &json!({"products": [asked]})).await.refused(400, "BAD_REQUEST");
 }
 
 #[tokio::test]

@@ -201,3 +201,88 @@ async fn every_public_vector_of_external_addresses_is_judged_as_it_says() {
     assert!(judged > 20, "{judged} vectors");
     assert!(wrong.is_empty(), "{} of {judged}:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// Asks for a check, and answers with the artifact once it is in this state.
+async fn verified_to(api: &Api, id: &str, state: &str) -> Value {
+    assert_eq!(api.post_empty(&format!("/v1/artifacts/{id}/verify")).await.status, 202);
+    api.get_until(&format!("/v1/artifacts/{id}"), |artifact| artifact["state"] == state).await
+}
+
+#[tokio::test]
+async fn bytes_that_drift_are_quarantined_and_lifted_by_a_later_check_unless_an_operator_said_so_too() {
+    let (host, _server, api) = world().await;
+    let (bytes, drifted) = (installer(5_000), installer(5_000));
+    let url = host.serve("/files/drifts.msi", Page::Bytes(bytes.clone()));
+    let id = register(&api, &url, &bytes).await;
+    assert_eq!(settled(&api, &id).await["state"], "AVAILABLE");
+    host.serve("/files/drifts.msi", Page::Bytes(drifted.clone()));
+    let withheld = verified_to(&api, &id, "QUARANTINED").await;
+    assert!(text(&withheld, "reason").starts_with("DRIFT: "), "{withheld}");
+    host.serve("/files/drifts.msi", Page::Bytes(bytes.clone()));
+    let lifted = verified_to(&api, &id, "AVAILABLE").await;
+    assert_eq!(lifted["reason"], json!(null), "{lifted}");
+
+    host.serve("/files/drifts.msi", Page::Bytes(drifted));
+    verified_to(&api, &id, "QUARANTINED").await;
+    let order = json!({"reason": "nobody installs this before we know more"});
+    api.post(&format!("/v1/artifacts/{id}/quarantine"), &order).await.ok(200);
+    host.serve("/files/drifts.msi", Page::Bytes(bytes));
+    let matches = |seen: &Value| {
+        let checks = seen["checks"].as_array().expect("checks");
+        checks.iter().filter(|check| check["result"] == "MATCH").count()
+    };
+    let path = format!("/v1/artifacts/{id}/verification");
+    let before = matches(&api.get(&path).await.ok(200));
+    api.post_empty(&format!("/v1/artifacts/{id}/verify")).await.ok(202);
+    api.get_until(&path, |seen| matches(seen) > before).await;
+    let artifact = api.get(&format!("/v1/artifacts/{id}")).await.ok(200);
+    assert_eq!((&artifact["state"], &artifact["reason"]), (&json!("QUARANTINED"), &order["reason"]));
+}
+
+#[tokio::test]
+async fn the_query_of_an_address_behind_a_token_is_shown_nowhere_and_that_of_a_public_one_is() {
+    let (host, server, api) = world().await;
+    let product = api.product("queries").await;
+    for (access, shown) in [("public", true), ("token", false)] {
+        let bytes = installer(5_000);
+        let url = host.serve(&format!("/files/{access}.msi"), Page::Bytes(bytes.clone()));
+        let query = format!("key=opens-{access}-4711");
+        let mut body = reference(&format!("{url}?{query}"), &bytes);
+        body["access"] = json!(access);
+        let made = api.post("/v1/artifacts", &body).await;
+        let again = api.post("/v1/artifacts", &body).await;
+        assert_eq!((made.status, again.status), (201, 200));
+        let id = text(&made.json(), "artifact_id").to_owned();
+        settled(&api, &id).await;
+        // A failed check has a message, too.
+        host.serve(&format!("/files/{access}.msi"), Page::Status(503));
+        api.post_empty(&format!("/v1/artifacts/{id}/verify")).await.ok(202);
+        let checks = format!("/v1/artifacts/{id}/verification");
+        api.get_until(&checks, |seen| seen["checks"].as_array().is_some_and(|checks| checks.len() > 1)).await;
+        let version = if shown { "1.0.0" } else { "2.0.0" };
+        api.publish(&product, version, json!({"artifacts": [msi(&id)]})).await;
+        let offered = api.decide(&product, "0.9.0", json!({})).await;
+        assert_eq!(verdict(&offered), format!("INSTALL/NEW_RELEASE {version}"));
+        let found = api.get(&format!("/v1/artifacts/{id}")).await;
+        let listed = api.get(&format!("/v1/artifacts?sha256={}", sha256(&bytes))).await;
+        for (place, said) in [
+            ("registered", made.text()),
+            ("registered again", again.text()),
+            ("read", found.text()),
+            ("listed", listed.text()),
+            ("offered", offered.to_string()),
+        ] {
+            assert!(said.contains(&format!("/files/{access}.msi")) || !shown, "{place}: {said}");
+            assert_eq!(said.contains(&query), shown, "{place}: {said}");
+        }
+        let checks = api.get(&checks).await;
+        let audit = format!("{:?}", api.audit(&id).await);
+        for (place, said) in [("checks", checks.text()), ("audit", audit), ("log", server.log())] {
+            assert!(!said.contains(&query), "{place}: {said}");
+        }
+        assert!(
+            host.seen().iter().any(|head| head.contains(&query)),
+            "the address is asked as it was registered"
+        );
+    }
+}

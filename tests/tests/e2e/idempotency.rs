@@ -102,3 +102,35 @@ async fn registering_the_same_reference_again_is_200_and_the_same_artifact() {
     let again = api.post("/v1/artifacts", &body).await.ok(200);
     assert_eq!(text(&first, "artifact_id"), text(&again, "artifact_id"));
 }
+
+#[tokio::test]
+async fn a_registration_of_what_was_there_keeps_its_key_too() {
+    let server = Server::shared();
+    let api = server.admin();
+    let body = |name: &str| {
+        json!({"source_type": "EXTERNAL", "sha256": sha256(name), "size_bytes": 1_000,
+            "external_url": format!("https://downloads.example.com/files/{name}.msi")})
+    };
+    let (key, name) = (unique("key"), unique("known"));
+    let first = api.post("/v1/artifacts", &body(&name)).await.ok(201);
+    for _ in 0..2 {
+        let again = api.post_keyed("/v1/artifacts", &key, &body(&name)).await.ok(200);
+        assert_eq!(again["artifact_id"], first["artifact_id"]);
+    }
+    let other = unique("other");
+    api.post_keyed("/v1/artifacts", &key, &body(&other)).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
+    let found = api.get(&format!("/v1/artifacts?sha256={}", sha256(&other))).await.ok(200);
+    assert_eq!(found["artifacts"], json!([]));
+}
+
+#[tokio::test]
+async fn initiating_again_under_the_key_of_an_upload_that_was_aborted_is_410() {
+    let server = Server::shared();
+    let api = server.admin();
+    let (key, bytes) = (unique("key"), installer(2_000));
+    let body = json!({"size_bytes": bytes.len(), "sha256": sha256(&bytes)});
+    let upload = api.post_keyed("/v1/artifacts/uploads", &key, &body).await.ok(201);
+    api.delete(&format!("/v1/artifacts/uploads/{}", text(&upload, "upload_id"))).await.ok(200);
+    api.post_keyed("/v1/artifacts/uploads", &key, &body).await.refused(410, "UPLOAD_ABORTED");
+    api.post_keyed("/v1/artifacts/uploads", &unique("key"), &body).await.ok(201);
+}

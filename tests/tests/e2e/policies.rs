@@ -2,7 +2,7 @@
 
 use e2e::Server;
 use e2e::bytes::unique;
-use e2e::story::{text, verdict};
+use e2e::story::{msi, text, verdict};
 use reqwest::Method;
 use serde_json::json;
 
@@ -169,4 +169,35 @@ async fn it_tools_read_the_available_version_with_address_and_checksum() {
     assert!(server.anonymous().get(url).await.status < 400, "{url}");
     let none = api.get(&query("1.5.0")).await.ok(200)["decisions"][0].clone();
     assert_eq!((&none["available_version"], &none["artifacts"]), (&json!(null), &json!([])), "{none}");
+}
+
+#[tokio::test]
+async fn it_tools_see_artifacts_that_need_some_os_version_with_the_version_that_each_needs() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("it-os").await;
+    let tenant = unique("tenant");
+    let id = api.artifact().await;
+    let mut old = msi(&id);
+    old["min_os_version"] = json!("10.0");
+    let mut new = msi(&id);
+    new["min_os_version"] = json!("999999.1");
+    let mut mac = msi(&id);
+    mac["platform"] = json!("macos");
+    mac["min_os_version"] = json!("14");
+    api.publish(&product, "1.5.0", json!({"artifacts": [old, new, mac]})).await;
+    let path = format!(
+        "/v1/tenants/{tenant}/update-decisions?product_id={product}&platform=windows&arch=x86_64&current_version=1.4.0"
+    );
+    let row = api.get(&path).await.ok(200)["decisions"][0].clone();
+    assert_eq!(
+        (&row["available_version"], &row["reason"]),
+        (&json!("1.5.0"), &json!("NEW_RELEASE")),
+        "{row}"
+    );
+    let needed: Vec<&str> =
+        row["artifacts"].as_array().expect("artifacts").iter().map(|a| text(a, "min_os_version")).collect();
+    assert_eq!(needed, ["10.0", "999999.1"]);
+    let client = verdict(&api.decide(&product, "1.4.0", json!({})).await);
+    assert_eq!(client, "NONE/NO_COMPATIBLE_ARTIFACT", "a client that does not say its OS version");
 }

@@ -1,5 +1,6 @@
 //! The races around publishing, and what a version means for ever.
 
+use e2e::bytes::{installer, sha256};
 use e2e::story::{msi, text, verdict};
 use e2e::{Api, Server};
 use serde_json::{Value, json};
@@ -153,4 +154,101 @@ async fn revoking_twice_answers_with_the_first_revocation_again() {
     let first = revoke(&api, &release, json!({"reason": "the first reason"})).await;
     assert_eq!(revoke(&api, &release, json!({"reason": "another"})).await, first);
     assert_eq!(first["reason"], "the first reason");
+}
+
+#[tokio::test]
+async fn revoking_again_with_allow_downgrade_lets_the_clients_be_led_back_and_keeps_reason_and_time() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("gains").await;
+    api.publish(&product, "1.0.0", json!({})).await;
+    let bad = api.publish(&product, "2.0.0", json!({})).await;
+    let said = async || verdict(&api.decide(&product, "2.0.0", json!({})).await);
+    let first = revoke(&api, &bad, json!({"reason": "the first reason"})).await;
+    assert_eq!(said().await, "NONE/UP_TO_DATE");
+    let gained = revoke(&api, &bad, json!({"reason": "another", "allow_downgrade": true})).await;
+    assert_eq!(said().await, "INSTALL/ROLLBACK 1.0.0");
+    for member in ["reason", "revoked_at", "revoked_by"] {
+        assert_eq!(gained[member], first[member], "{member}");
+    }
+    let id = text(&bad, "release_id");
+    let shown = async || api.get(&format!("/v1/releases/{id}")).await.ok(200);
+    assert_eq!(shown().await["allow_downgrade"], true);
+    let without = revoke(&api, &bad, json!({"reason": "a third"})).await;
+    assert_eq!(without, gained, "what was allowed stays allowed");
+    assert_eq!(shown().await["allow_downgrade"], true);
+    assert_eq!(said().await, "INSTALL/ROLLBACK 1.0.0");
+    let entries = api.audit(id).await;
+    let revocations = entries.iter().filter(|entry| entry["type"] == "release.revoked").count();
+    assert_eq!(revocations, 2, "the revocation, and what it gained: {entries:?}");
+}
+
+#[tokio::test]
+async fn a_version_is_in_thirty_channels_at_most_and_can_be_revoked_in_all_of_them() {
+    let server = Server::shared();
+    let api = server.admin();
+    let waits = json!({"source_type": "EXTERNAL", "sha256": sha256(installer(100)), "size_bytes": 100,
+        "external_url": "https://downloads.example.com/never.msi"});
+    let waits = api.post("/v1/artifacts", &waits).await.ok(201);
+    for (artifact, status) in
+        [(api.artifact().await, "published"), (text(&waits, "artifact_id").to_owned(), "pending_artifacts")]
+    {
+        let product = api.product("channels").await;
+        let more = |number: u32| json!({"channel": format!("c{number}"), "artifacts": [msi(&artifact)]});
+        let mut releases = Vec::new();
+        for number in 1..=30 {
+            let release = api.publish(&product, "1.0.0", more(number)).await;
+            assert_eq!(release["status"], status);
+            releases.push(text(&release, "release_id").to_owned());
+        }
+        let refused = api.try_publish(&product, "1.0.0+other", more(31)).await.refused(422, "INVALID_MEMBER");
+        assert_eq!(refused["details"]["member"], "channel", "{refused}");
+        if status == "published" {
+            let promote = format!("/v1/releases/{}/promote", releases[7]);
+            api.post(&promote, &json!({"channel": "c31"})).await.refused(422, "INVALID_MEMBER");
+        }
+        api.publish(&product, "1.0.1", more(31)).await;
+        let body = json!({"reason": "a test", "all_channels": true, "allow_downgrade": true});
+        let path = format!("/v1/releases/{}/revoke", releases[29]);
+        assert_eq!(api.post(&path, &body).await.ok(200)["status"], "revoked");
+        for id in &releases {
+            let release = api.get(&format!("/v1/releases/{id}")).await.ok(200);
+            assert_eq!(
+                (&release["status"], &release["reason"]),
+                (&json!("revoked"), &json!("a test")),
+                "{id}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn thirty_channels_whose_releases_are_spread_over_the_whole_catalogue_are_revoked_at_once() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("spread").await;
+    let artifact = api.artifact().await;
+    // Entries enough to begin a new page of the catalogue between any two channels.
+    let filler: Vec<Value> = ["x86_64", "arm64", "x86"]
+        .into_iter()
+        .flat_map(|arch| (0..13).map(move |number| (arch, number)))
+        .map(|(arch, number)| {
+            json!({"artifact_id": artifact, "platform": "windows", "arch": arch, "installer_type": "exe",
+                "min_os_version": format!("{}", number + 1)})
+        })
+        .collect();
+    let mut releases = Vec::new();
+    for number in 1..=30 {
+        let more = json!({"channel": format!("c{number}"), "artifacts": [msi(&artifact)]});
+        releases.push(text(&api.publish(&product, "1.0.0", more).await, "release_id").to_owned());
+        for patch in 0..4 {
+            let more = json!({"artifacts": filler});
+            api.publish(&product, &format!("0.{number}.{patch}"), more).await;
+        }
+    }
+    let body = json!({"reason": "a test", "all_channels": true});
+    api.post(&format!("/v1/releases/{}/revoke", releases[0]), &body).await.ok(200);
+    for id in &releases {
+        assert_eq!(api.get(&format!("/v1/releases/{id}")).await.ok(200)["status"], "revoked", "{id}");
+    }
 }

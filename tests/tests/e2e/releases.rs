@@ -195,3 +195,25 @@ async fn a_product_name_is_taken_once_and_an_unknown_product_has_no_releases() {
     let unknown = msi("art_01jd9xq2v6m4t8r0c5b7n3k1fz");
     api.try_publish(&product, "1.0.0", json!({"artifacts": [unknown]})).await.refused(404, "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_release_of_what_is_not_there_is_404_and_names_the_member() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("names").await;
+    let known = msi(&api.artifact().await);
+    let mut unknown = msi("art_01jd9xq2v6m4t8r0c5b7n3k1fz");
+    unknown["arch"] = json!("arm64");
+    for (product, artifacts, member) in [
+        ("never-made", json!([known]), "product_id"),
+        (product.as_str(), json!([unknown]), "artifacts[0].artifact_id"),
+        (product.as_str(), json!([known, unknown]), "artifacts[1].artifact_id"),
+    ] {
+        let refused = api.try_publish(product, "1.0.0", json!({"artifacts": artifacts})).await;
+        assert_eq!(refused.refused(404, "NOT_FOUND")["details"]["member"], member, "{}", refused.text());
+    }
+    let limited = api.token(&["ci:write"], json!({"product_id": product})).await;
+    let foreign = limited.try_publish(&product, "1.0.0", json!({"artifacts": [known]})).await;
+    assert_eq!(foreign.refused(404, "NOT_FOUND")["details"]["member"], "artifacts[0].artifact_id");
+    api.publish(&product, "1.0.0", json!({"artifacts": [known]})).await;
+}

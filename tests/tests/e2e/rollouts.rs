@@ -2,7 +2,8 @@
 
 use e2e::Server;
 use e2e::bytes::hex;
-use e2e::story::{text, verdict};
+use e2e::story::{msi, text, verdict};
+use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -89,4 +90,45 @@ async fn a_rollout_of_no_meaning_is_refused() {
         .await
         .ok(200);
     api.patch(&path, &json!({"percentage": 50})).await.refused(409, "RELEASE_REVOKED");
+}
+
+#[tokio::test]
+async fn a_percentage_is_taken_as_it_is_written_and_never_rounded() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("exact").await;
+    let release = api.publish(&product, "1.0.0", json!({})).await;
+    let path = format!("/v1/releases/{}/rollout", text(&release, "release_id"));
+    let artifacts = json!([msi(&api.artifact().await)]);
+    let creation = |percentage: &str| {
+        format!(
+            r#"{{"product_id":"{product}","version":"2.0.0","channel":"stable","artifacts":{artifacts},"rollout":{{"percentage":{percentage}}}}}"#
+        )
+    };
+    let promotion =
+        |percentage: &str| format!(r#"{{"channel":"beta","rollout":{{"percentage":{percentage}}}}}"#);
+    let promote = format!("/v1/releases/{}/promote", text(&release, "release_id"));
+    for written in ["99.99999999999999999", "33.333", "0.001", "100.00000000000000001", "-0.01", "1e-3"] {
+        let body = format!(r#"{{"percentage":{written}}}"#);
+        for (method, path, body) in [
+            (Method::PATCH, path.as_str(), body),
+            (Method::POST, "/v1/releases", creation(written)),
+            (Method::POST, promote.as_str(), promotion(written)),
+        ] {
+            let answer = api.send_text(method, path, &body).await;
+            assert_eq!(answer.status, 422, "{path}: {body}: {}", answer.text());
+            let refused = answer.refused(422, "INVALID_MEMBER");
+            assert!(text(&refused["details"], "member").ends_with("percentage"), "{refused}");
+        }
+    }
+    for written in ["99.99", "0.01", "33.3", "0", "100", "29.29"] {
+        let answer = api.send_text(Method::PATCH, &path, &format!(r#"{{"percentage":{written}}}"#)).await;
+        answer.ok(200);
+        let said = answer.text();
+        let number = said.split("\"percentage\":").nth(1).expect("a percentage");
+        let number = &number[..number.find([',', '}']).expect("an end")];
+        assert!(number == written || number == format!("{written}.0"), "{written} became {number}");
+        let kept = api.get(&format!("/v1/releases/{}", text(&release, "release_id"))).await.ok(200);
+        assert_eq!(kept["rollout"]["percentage"].as_f64(), written.parse().ok(), "{kept}");
+    }
 }

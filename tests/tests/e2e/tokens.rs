@@ -112,3 +112,21 @@ async fn a_token_of_a_product_sees_and_changes_what_belongs_to_that_product_alon
     policy.refused(if policy.status == 404 { 404 } else { 403 }, "");
     limited.put("/v1/policy", &json!({})).await.refused(403, "FORBIDDEN");
 }
+
+#[tokio::test]
+async fn a_token_cannot_outlive_the_one_that_makes_it() {
+    let server = Server::shared();
+    let api = server.admin();
+    let scopes = ["admin:write", "artifacts:read"];
+    let mortal = api.token(&scopes, json!({"expires_at": "2090-06-01T00:00:00Z"})).await;
+    for expires_at in [json!(null), json!("2090-06-01T00:00:01Z"), json!("2091-01-01T00:00:00Z")] {
+        let body = json!({"name": unique("heir"), "scopes": ["artifacts:read"], "expires_at": expires_at});
+        let refused = mortal.post("/v1/tokens", &body).await.refused(422, "INVALID_MEMBER");
+        assert_eq!(refused["details"]["member"], "expires_at", "{refused}");
+    }
+    mortal.post("/v1/tokens", &json!({"name": "heir", "scopes": ["artifacts:read"]})).await.refused(422, "");
+    for expires_at in ["2090-06-01T00:00:00Z", "2089-01-01T00:00:00Z"] {
+        mortal.token(&["artifacts:read"], json!({"expires_at": expires_at})).await;
+    }
+    api.token(&["artifacts:read"], json!({})).await;
+}

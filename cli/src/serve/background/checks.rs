@@ -156,7 +156,7 @@ mod tests {
             metadata::memory::MemoryItems,
             objects::{memory::MemoryObjects, signed_url::UrlKey},
         },
-        app::{access, artifacts, register},
+        app::{artifacts, register},
         domain::artifact::ArtifactState,
         testing::{
             build,
@@ -253,18 +253,17 @@ mod tests {
         let (world, gate) = (World::new(), Gate::default());
         let id = world.registered("a").await;
         world.fetcher.then(Line::MatchesAfter(gate.clone()));
-        world.fetcher.then(Line::Matches);
         let checks = world.start(8);
         until(|| async { world.fetcher.asked().len() == 1 }).await;
         artifacts::verify_again(&world.context, &build::caller(), id).await.unwrap();
-        // The loop has looked and knows of the request when it has begun a check that was asked for later.
+        // The loop has looked, and knows of the request, when it has begun a check that was asked for later.
+        world.fetcher.then(Line::Matches);
         world.registered("b").await;
-        until(|| async { world.fetcher.asked().len() == 2 }).await;
+        until(|| async { world.available().await == 1 }).await;
+        assert_eq!(world.fetcher.asked().len(), 2);
         world.fetcher.then(Line::Matches);
         gate.open();
-        until(|| async { world.fetcher.asked().len() == 3 }).await;
-        let found = access::artifact(&world.context, &build::caller(), id).await.unwrap();
-        assert_eq!(found.value.state, ArtifactState::Available);
+        until(|| async { world.fetcher.asked().len() == 3 && world.available().await == 2 }).await;
         checks.abort();
     }
 }

@@ -4,6 +4,7 @@ use std::{
     future::Future as _,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,18 +15,21 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::pulse::Pulse;
+
 /// A connection that breaks off when nothing can be written for too long.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
     patience: Duration,
+    pulse: Arc<Pulse>,
     /// There while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    pub(super) fn new(stream: TcpStream, patience: Duration, pulse: Arc<Pulse>) -> Self {
+        Self { stream, patience, pulse, waiting: None }
     }
 
     /// What became of a write, or the end of patience.
@@ -47,16 +51,14 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.pulse.received();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(outcome, cx)
     }

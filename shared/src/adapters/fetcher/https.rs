@@ -189,9 +189,8 @@ impl Fetcher for HttpsFetcher {
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let first = pick(&self.entries, &request.url).map_err(|error| refused(0, error))?;
         let limit = self.limits.total(request.declared_size);
-        let outcome = timeout(limit, self.follow(request, first))
-            .await
-            .unwrap_or(Err(FetchError::Timeout(WHOLE)));
+        let outcome =
+            timeout(limit, self.follow(request, first)).await.unwrap_or(Err(FetchError::Timeout(WHOLE)));
         if first.and_then(Entry::credentials).is_none() {
             return outcome;
         }

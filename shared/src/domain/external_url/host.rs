@@ -31,6 +31,7 @@ const CLOSED_ENDINGS: &[&str] = &[
     "lan",
     "local",
     "localdomain",
+    "localdomain6",
     "localhost",
     "mail",
     "onion",

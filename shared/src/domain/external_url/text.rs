@@ -4,6 +4,8 @@ use super::{MAX_URL_BYTES, UrlError, UrlRules};
 
 /// The parts of the text that are looked at on their own.
 pub(super) struct Parts<'a> {
+    /// Between the slashes and the path.
+    pub(super) authority: &'a str,
     /// From the first `/` after the host to the query.
     pub(super) path: &'a str,
 }
@@ -26,7 +28,7 @@ pub(super) fn split<'a>(text: &'a str, rules: &UrlRules) -> Result<Parts<'a>, Ur
     let (authority, target) =
         rest.split_at_checked(end).ok_or(UrlError::Invalid("the host or the path is malformed"))?;
     check_authority(authority)?;
-    Ok(Parts { path: target.split_once('?').map_or(target, |(path, _)| path) })
+    Ok(Parts { authority, path: target.split_once('?').map_or(target, |(path, _)| path) })
 }
 
 /// Refuses what readers of URLs disagree about: white space, control characters, backslashes, fragments.
@@ -99,6 +101,14 @@ fn check_authority(authority: &str) -> Result<(), UrlError> {
         return Err(UrlError::Invalid("there is no host"));
     }
     port.map_or(Ok(()), check_port)
+}
+
+/// Whether the host is an address with a leading zero, which some readers take for octal and others for decimal:
+/// `010.0.0.1` is public to the ones and private to the others.
+pub(super) fn has_octal(authority: &str) -> bool {
+    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    let is_octal = |part: &str| part.len() > 1 && part.starts_with('0');
+    host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && host.split('.').any(is_octal)
 }
 
 fn hides_a_delimiter(userinfo: &str) -> bool {
