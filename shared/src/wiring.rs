@@ -112,8 +112,9 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
         .map_err(|source| WiringError::File { path: root.clone(), source })?;
     let objects = Arc::new(objects);
     let Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing;
-    let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, *algorithm)?);
     let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
+    let may_make = *take_up_new_key || keyset::newest(&context).await.map_err(KeysetError::from)?.is_none();
+    let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, may_make.then_some(*algorithm))?);
     let keyset = keyset::ensure(&context, signer.public_key(), unlisted).await?;
     let decider = Arc::new(Decider::new(context.clone(), signer, keyset));
     let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };

@@ -109,7 +109,11 @@ fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyse
     next
 }
 
-async fn newest(context: &Context) -> Result<Option<Keyset>, AppError> {
+/// The newest version of the keyset; `None` before the first start.
+///
+/// # Errors
+/// Those of the store.
+pub async fn newest(context: &Context) -> Result<Option<Keyset>, AppError> {
     let query = Query {
         partition: keys::KEYSETS.into(),
         prefix: String::new(),

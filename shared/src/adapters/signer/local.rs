@@ -38,6 +38,12 @@ pub enum LocalKeyError {
         #[source]
         source: io::Error,
     },
+    /// There is no file, where there has been one.
+    #[error(
+        "the signing key `{0}` is missing, and clients trust no other: put it back, or, if it is lost, set \
+         `signing.take_up_new_key: true` and hand the new keyset to every client"
+    )]
+    Missing(PathBuf),
     /// The file holds no PKCS#8 key in PEM.
     #[error("`{0}` holds no PKCS#8 private key in PEM (`-----BEGIN PRIVATE KEY-----`)")]
     NotPem(PathBuf),
@@ -50,13 +56,14 @@ pub enum LocalKeyError {
 }
 
 impl LocalSigner {
-    /// Opens the key, making it first (P-256, mode 0600) where there is no file.
+    /// Opens the key; with `make`, one of that kind is made first (mode 0600) where there is no file.
     ///
     /// # Errors
     /// [`LocalKeyError`]
-    pub fn open(path: &Path, alg: Alg) -> Result<Self, LocalKeyError> {
+    pub fn open(path: &Path, make: Option<Alg>) -> Result<Self, LocalKeyError> {
         let failed = |source| LocalKeyError::File { path: path.to_owned(), source };
         if !path.try_exists().map_err(failed)? {
+            let alg = make.ok_or_else(|| LocalKeyError::Missing(path.to_owned()))?;
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).map_err(failed)?;
             }
@@ -119,9 +126,9 @@ mod tests {
         for alg in [Alg::Es256, Alg::EdDsa] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("keys/signing.pem");
-            let made = LocalSigner::open(&path, alg).unwrap();
+            let made = LocalSigner::open(&path, Some(alg)).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-            let again = LocalSigner::open(&path, alg).unwrap();
+            let again = LocalSigner::open(&path, Some(alg)).unwrap();
             assert_eq!(made.public_key(), again.public_key());
             let signature = again.sign(b"message").await.unwrap();
             made.public_key().verify(b"message", &signature).unwrap();
@@ -132,13 +139,21 @@ mod tests {
     fn a_key_that_others_can_read_is_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing.pem");
-        LocalSigner::open(&path, Alg::Es256).unwrap();
+        LocalSigner::open(&path, Some(Alg::Es256)).unwrap();
         for mode in [0o640, 0o604, 0o660] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let error = LocalSigner::open(&path, Alg::Es256).unwrap_err();
+            let error = LocalSigner::open(&path, Some(Alg::Es256)).unwrap_err();
             let cause = error.source().unwrap().to_string();
             assert!(cause.contains("chmod 600"), "{cause}");
         }
+    }
+
+    #[test]
+    fn a_key_is_not_made_where_one_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing.pem");
+        assert!(matches!(LocalSigner::open(&path, None), Err(LocalKeyError::Missing(_))));
+        assert!(!path.exists());
     }
 
     #[test]
@@ -148,7 +163,7 @@ mod tests {
         for text in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            assert!(LocalSigner::open(&path, Alg::Es256).is_err(), "{text}");
+            assert!(LocalSigner::open(&path, Some(Alg::Es256)).is_err(), "{text}");
         }
     }
 }
