@@ -1,5 +1,7 @@
 //! The world behind the ports: one folder per port, one file per vendor. Adapters never know each other.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod clock;
 pub mod fetcher;
 pub mod metadata;

@@ -1,3 +1,5 @@
 //! Signing keys.
 
+#[cfg(feature = "aws")]
+pub mod kms;
 pub mod local;

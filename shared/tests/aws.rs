@@ -1,0 +1,23 @@
+//! The AWS adapters over servers that speak AWS's protocols. They are run where one is named:
+//!
+//! - `BP_TEST_DYNAMODB=http://127.0.0.1:8000` for `dynamodb`
+//! - `BP_TEST_KMS=http://127.0.0.1:4566` for `kms`
+//!
+//! `cargo test -p shared --features aws --test aws -- --ignored dynamodb` fails where the variable is missing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests panic as tests do"
+)]
+
+#[path = "aws/dynamodb.rs"]
+mod dynamodb;
+#[path = "aws/kms.rs"]
+mod kms;
+#[path = "aws/lossy.rs"]
+mod lossy;
+#[path = "aws/servers.rs"]
+mod servers;
