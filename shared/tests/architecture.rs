@@ -51,7 +51,18 @@ const IMPURE_WORDS: [&str; 17] = [
 const IMPURE_STD: [&str; 6] = ["env", "fs", "io", "process", "thread", "os"];
 
 /// What `app` never names, since it knows no HTTP and no vendor.
-const VENDOR_WORDS: [&str; 7] = ["axum", "http", "hyper", "reqwest", "rustls", "rusqlite", "lambda_http"];
+const VENDOR_WORDS: [&str; 10] = [
+    "axum",
+    "http",
+    "hyper",
+    "reqwest",
+    "rustls",
+    "rusqlite",
+    "lambda_http",
+    "aws_sdk_dynamodb",
+    "aws_sdk_kms",
+    "aws_sdk_s3",
+];
 
 /// What adapters of different folders may share.
 const SHARED_BY_ADAPTERS: [&str; 1] = ["secret_file"];

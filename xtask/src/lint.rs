@@ -10,18 +10,22 @@ use crate::workspace::Workspace;
 
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_MACHETE: &str = "0.9.2";
+/// No default of the workspace, and so not among what the first run of clippy reads.
+const CLIPPY_AWS: [&str; 9] =
+    ["clippy", "-p", "shared", "--features=aws", "--all-targets", "--locked", "--", "-D", "warnings"];
 
 /// Runs every lint, also after one has failed; true when all passed.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool, String> {
     let deny = cargo_tool(workspace, "cargo-deny", CARGO_DENY)?;
     let machete = cargo_tool(workspace, "cargo-machete", CARGO_MACHETE)?;
     let typos = tools::prepare(workspace)?.python_program("typos");
-    let lints: [(&str, Command); 6] = [
+    let lints: [(&str, Command); 7] = [
         ("rustfmt", cargo(workspace, &["fmt", "--all", "--check"])),
         (
             "clippy",
             cargo(workspace, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         ),
+        ("clippy, AWS adapters", cargo(workspace, &CLIPPY_AWS)),
         ("rustdoc", {
             let mut command = cargo(workspace, &["doc", "--workspace", "--no-deps", "--locked"]);
             command.env("RUSTDOCFLAGS", "-D warnings");

@@ -1,11 +1,14 @@
-//! The project's chores as one command: `cargo xtask test` and `cargo xtask lint`.
+//! The project's chores as one command: `cargo xtask test`, `cargo xtask lint` and a few more.
 //!
 //! Everything that a chore needs beyond cargo itself is prepared under the target folder, with pinned versions, and
 //! kept there between runs. Nothing outside the target folder is written.
 
+mod aws;
+mod counts;
 mod fixtures;
 mod lint;
 mod process;
+mod server;
 mod test;
 mod tools;
 mod workspace;
@@ -16,7 +19,11 @@ use workspace::Workspace;
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  test [--fast]   build, prepare tools and fixtures, run every test; --fast leaves out the slow ones
+  test [--fast] [--all]
+                  build, prepare tools and fixtures, run every test; --fast leaves out the slow ones, --all adds those
+                  over DynamoDB Local, which want a JDK and Maven
+  aws test        the tests of the AWS adapters alone, over MiniStack and DynamoDB Local
+  aws up          keep these servers running until Ctrl-C; prints how the tests find them
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos
   fixtures        fetch the real installers that the end-to-end tests use
   tools           prepare the Python and JavaScript tools that the end-to-end tests use";
@@ -25,8 +32,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = Workspace::find().and_then(|workspace| match words.as_slice() {
-        ["test"] => Ok(test::run(&workspace, test::Extent::Everything)),
-        ["test", "--fast"] => Ok(test::run(&workspace, test::Extent::Fast)),
+        ["test", flags @ ..] => test::Extent::asked(flags)
+            .map(|extent| test::run(&workspace, extent))
+            .ok_or_else(|| USAGE.to_owned()),
+        ["aws", "test"] => Ok(aws::run(&workspace)),
+        ["aws", "up"] => aws::up(&workspace),
         ["lint"] => lint::run(&workspace),
         ["fixtures"] => fixtures::fetch(&workspace).map(|_| true),
         ["tools"] => tools::prepare(&workspace).map(|_| true),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::aws::{self, Servers};
+use crate::counts::Counts;
 use crate::fixtures;
 use crate::process;
 use crate::tools;
@@ -10,38 +12,25 @@ use crate::workspace::Workspace;
 
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// Every test.
-    Everything,
-    /// All but those in the module `slow` of the end-to-end tests.
-    Fast,
+pub(crate) struct Extent {
+    /// The module `slow` of the end-to-end tests, too.
+    pub(crate) slow: bool,
+    /// Which servers the AWS adapters are run over.
+    pub(crate) aws: Servers,
 }
 
-/// The sum of what the test programs said.
-#[derive(Debug, Default)]
-struct Counts {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
-}
-
-impl Counts {
-    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; …`.
-    fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line.split_once("test result: ").and_then(|(_, rest)| rest.split_once(". "))
-        else {
-            return;
-        };
-        for part in counts.split(';') {
-            let Some((number, word)) = part.trim().split_once(' ') else { continue };
-            let Ok(number) = number.parse::<u64>() else { continue };
-            match word {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" | "filtered out" => self.skipped += number,
-                _ => {}
+impl Extent {
+    /// What the words after `test` ask for; `None` where one is unknown.
+    pub(crate) fn asked(words: &[&str]) -> Option<Self> {
+        let mut extent = Self { slow: true, aws: Servers::MiniStack };
+        for word in words {
+            match *word {
+                "--fast" => extent.slow = false,
+                "--all" => extent.aws = Servers::Both,
+                _ => return None,
             }
         }
+        Some(extent)
     }
 }
 
@@ -49,15 +38,13 @@ impl Counts {
 pub(crate) fn run(workspace: &Workspace, extent: Extent) -> bool {
     let mut counts = Counts::default();
     let mut left_out = BTreeMap::new();
-    if let Err(message) = tests(workspace, extent, &mut counts, &mut left_out) {
-        counts.failed += 1;
-        println!("\nfailed: {message}");
-    }
+    let step = tests(workspace, extent, &mut counts, &mut left_out);
+    counts.note(step);
+    aws::tests(workspace, extent.aws, &mut counts);
     for (what, why) in &left_out {
         println!("skipped: tests named `{what}`: {why}");
     }
-    println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
-    counts.failed == 0
+    counts.print()
 }
 
 fn tests(
@@ -83,7 +70,7 @@ fn tests(
         None => _ = left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm"),
     }
     left_out.extend(fixtures.missing.into_iter().map(|(kind, install)| (format!("real_{kind}_"), install)));
-    if extent == Extent::Fast {
+    if !extent.slow {
         left_out.insert("slow::".to_owned(), "left out by --fast");
     }
     command.arg("--");
@@ -100,18 +87,13 @@ fn tests(
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::{Extent, Servers};
 
     #[test]
-    fn result_lines_add_up_and_other_lines_do_not_count() {
-        let mut counts = Counts::default();
-        counts.add(
-            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.1s",
-        );
-        counts.add(
-            "test result: FAILED. 4 passed; 5 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s",
-        );
-        counts.add("test a_name ... ok");
-        assert_eq!((counts.passed, counts.failed, counts.skipped), (7, 5, 3));
+    fn flags_combine_and_unknown_ones_are_refused() {
+        assert_eq!(Extent::asked(&[]), Some(Extent { slow: true, aws: Servers::MiniStack }));
+        let both = Some(Extent { slow: false, aws: Servers::Both });
+        assert_eq!(Extent::asked(&["--all", "--fast"]), both);
+        assert_eq!(Extent::asked(&["--al"]), None);
     }
 }

@@ -18,35 +18,47 @@ pub(crate) struct Tools {
 impl Tools {
     /// A program of the virtual environment.
     pub(crate) fn python_program(&self, name: &str) -> PathBuf {
-        let folder = if cfg!(windows) { "Scripts" } else { "bin" };
-        self.venv.join(folder).join(name)
+        python_program(&self.venv, name)
     }
+}
+
+/// A program of a virtual environment.
+pub(crate) fn python_program(venv: &Path, name: &str) -> PathBuf {
+    let folder = if cfg!(windows) { "Scripts" } else { "bin" };
+    venv.join(folder).join(name)
 }
 
 /// Prepares every tool, or finds it prepared by an earlier run.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<Tools, String> {
-    let tools = Tools { venv: workspace.target("tools/venv"), javascript: javascript(workspace)? };
-    let wanted = read(&workspace.path("tests/python/requirements.txt"))?;
-    let stamp = tools.venv.join("prepared.txt");
+    let venv = venv(workspace, "venv", "tests/python/requirements.txt")?;
+    Ok(Tools { venv, javascript: javascript(workspace)? })
+}
+
+/// Prepares a virtual environment with what a file of requirements names.
+pub(crate) fn venv(workspace: &Workspace, name: &str, requirements: &str) -> Result<PathBuf, String> {
+    let venv = workspace.target("tools").join(name);
+    let requirements = workspace.path(requirements);
+    let wanted = read(&requirements)?;
+    let stamp = venv.join("prepared.txt");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(tools);
+        return Ok(venv);
     }
     let python = ["python3", "python"]
         .into_iter()
         .find(|name| process::exists(name))
         .ok_or("the tests need Python 3 with its `venv` module: install `python3` and `python3-venv`")?;
-    println!("preparing {}", tools.venv.display());
-    process::run(workspace.command(python).args(["-m", "venv", "--clear"]).arg(&tools.venv))?;
+    println!("preparing {}", venv.display());
+    process::run(workspace.command(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
     process::patiently(|| {
         process::run(
             workspace
-                .command(tools.python_program("python"))
+                .command(python_program(&venv, "python"))
                 .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .arg(workspace.path("tests/python/requirements.txt")),
+                .arg(&requirements),
         )
     })?;
     fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
-    Ok(tools)
+    Ok(venv)
 }
 
 fn javascript(workspace: &Workspace) -> Result<Option<PathBuf>, String> {
@@ -77,6 +89,7 @@ fn javascript(workspace: &Workspace) -> Result<Option<PathBuf>, String> {
     Ok(Some(folder))
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

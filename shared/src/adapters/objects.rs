@@ -3,4 +3,6 @@
 #[cfg(feature = "embedded")]
 pub mod filesystem;
 pub mod memory;
+#[cfg(feature = "aws")]
+pub mod s3;
 pub mod signed_url;

@@ -1,0 +1,172 @@
+//! The contract's view of S3: its URLs are used over HTTP, and the words of its refusals are made those of the contract.
+//!
+//! What a store of our own has and S3 has not is added here, and only here: the time of the tests, paths as our own
+//! server has them, the digest of staging (by reading the bytes), and why a signature did not match (by looking at what
+//! was granted). Whether something is refused, and what is kept, is the server's doing alone.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use shared::{
+    contract::objects::{Body, Fixture, NOW, digest},
+    domain::{ids::UploadId, upload::ObjectKey},
+    ports::objects::{
+        Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
+        UploadDoors, UploadGrant,
+    },
+};
+
+use crate::{
+    wire::{self, Answer, Request},
+    world::{World, now},
+};
+
+pub(crate) struct OverHttp(Arc<Store>);
+
+impl OverHttp {
+    pub(crate) async fn new(versions: bool) -> Self {
+        let world = World::with_versions(versions).await;
+        Self(Arc::new(Store { world, grants: Mutex::default(), later: now() - NOW }))
+    }
+}
+
+impl Fixture for OverHttp {
+    fn fresh(&self) -> (Arc<dyn Objects>, Arc<dyn Receiver>) {
+        (Arc::clone(&self.0) as _, Arc::clone(&self.0) as _)
+    }
+}
+
+struct Store {
+    world: World,
+    grants: Mutex<HashMap<UploadId, UploadGrant>>,
+    /// How much later it is than in the tests, in milliseconds.
+    later: i64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    fn base(&self) -> String {
+        format!("{}/{}/", self.world.endpoint, self.world.bucket)
+    }
+
+    /// `http://server/bucket/key?…&X-Amz-Signature=…` as the contract reads it.
+    fn as_ours(&self, url: &str) -> String {
+        let rest = url.strip_prefix(&self.base()).unwrap();
+        format!("http://ours/v1/objects/{}", rest.replace("X-Amz-Signature=", "X-Amz-signature="))
+    }
+
+    fn as_theirs(&self, put: &SignedPut<'_>) -> String {
+        format!("{}{}?{}", self.base(), put.key, put.query.replace("X-Amz-signature=", "X-Amz-Signature="))
+    }
+
+    fn refusal(&self, put: &SignedPut<'_>, answer: &Answer, sent: &[u8]) -> ReceiveError {
+        let (ObjectKey::Staging(id) | ObjectKey::Locked(id) | ObjectKey::Copied(id)) = put.key;
+        let grant = self.grants.lock().unwrap().get(&id).cloned();
+        match (answer.status, answer.code.as_deref(), grant) {
+            (412, ..) | (409, Some("ConditionalRequestConflict"), _) => ReceiveError::AlreadyThere,
+            (400, Some("BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch"), Some(grant)) => {
+                ReceiveError::WrongDigest { declared: grant.sha256, found: digest(sent) }
+            }
+            (400 | 403, _, Some(grant))
+                if put.content_length.is_some_and(|told| told != grant.size_bytes) =>
+            {
+                let found = put.content_length.unwrap_or_default();
+                ReceiveError::WrongSize { declared: grant.size_bytes, found }
+            }
+            (400 | 403 | 411, ..) => ReceiveError::AccessDenied("the server refuses it"),
+            _ => ReceiveError::Unavailable(std::io::Error::other(format!("{answer:?}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl Objects for Store {
+    async fn stat(&self, key: &ObjectKey) -> Result<ObjectStat, ObjectError> {
+        let mut stat = self.world.objects.stat(key).await?;
+        if matches!(key, ObjectKey::Staging(_)) && stat.sha256.is_none() {
+            let request = DownloadRequest {
+                key: *key,
+                version: stat.version.clone(),
+                file_name: None,
+                content_type: None,
+                now: now(),
+                range: None,
+            };
+            stat.sha256 = Some(digest(&wire::bytes_at(&self.world.download(&request).await).await));
+        }
+        Ok(ObjectStat { version: None, ..stat })
+    }
+
+    async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError> {
+        self.grants.lock().unwrap().insert(grant.upload_id, grant.clone());
+        let later = UploadGrant { now: grant.now + self.later, ..grant.clone() };
+        let mut doors = self.world.objects.presign_upload(&later).await?;
+        doors.upload_url = self.as_ours(&doors.upload_url);
+        if let Some(door) = &mut doors.checksum_locked {
+            door.url = self.as_ours(&door.url);
+        }
+        doors.expires_at -= self.later;
+        Ok(doors)
+    }
+
+    async fn promote(&self, upload_id: UploadId) -> Result<ObjectStat, ObjectError> {
+        let stat = self.world.objects.promote(upload_id).await?;
+        Ok(ObjectStat { version: None, ..stat })
+    }
+
+    async fn download(&self, request: &DownloadRequest) -> Result<Download, ObjectError> {
+        let later = DownloadRequest { now: request.now + self.later, ..request.clone() };
+        let response = wire::get(&self.world.download(&later).await, request.range).await;
+        match response.status().as_u16() {
+            200 | 206 => Ok(Download::Stream(response.into_body())),
+            404 => Err(ObjectError::NotFound(request.key)),
+            other => Err(ObjectError::Unavailable(other.to_string().into())),
+        }
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.world.objects.delete(key).await
+    }
+}
+
+#[async_trait]
+impl Receiver for Store {
+    async fn receive(&self, put: SignedPut<'_>, body: Body) -> Result<(), ReceiveError> {
+        assert_eq!(put.now, NOW, "nobody can set the clock of a server");
+        let url = self.as_theirs(&put);
+        let mut request = Request { headers: Vec::new(), content_length: put.content_length, url };
+        if let Some(media) = put.content_type {
+            request = request.header("Content-Type", media);
+        }
+        if let Some(checksum) = put.checksum {
+            request = request.header("x-amz-checksum-sha256", checksum);
+        }
+        // The other header that came with the locked door.
+        if put.query.contains("if-none-match%3B") {
+            request = request.header("If-None-Match", "*");
+        }
+        let sent = request.send_stream(body).await;
+        match sent.answer {
+            _ if sent.torn => Err(ReceiveError::Interrupted),
+            Some(Answer { status: 200, .. }) => Ok(()),
+            Some(answer) if answer.status != 400 || put.content_length == Some(sent.body.len() as u64) => {
+                Err(self.refusal(&put, &answer, &sent.body))
+            }
+            // The server gave up on a body that ended early.
+            _ => {
+                let (ObjectKey::Staging(id) | ObjectKey::Locked(id) | ObjectKey::Copied(id)) = put.key;
+                let declared = self.grants.lock().unwrap()[&id].size_bytes;
+                let told = put.content_length.filter(|told| *told != declared);
+                Err(ReceiveError::WrongSize { declared, found: told.unwrap_or(sent.body.len() as u64) })
+            }
+        }
+    }
+}
