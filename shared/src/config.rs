@@ -190,30 +190,32 @@ impl Config {
         }
     }
 
-    fn gather(reader: &mut Reader, data: &Path) -> Option<Self> {
-        let base_url = reader.url("base_url");
-        let storage = storage(reader, data);
-        let metadata = metadata(reader, data);
+    /// Reads every value before it gives up on any: what is wrong with one says nothing about the others.
+    fn gather(reader: &mut Reader<'_>, data: &Path) -> Option<Self> {
+        let (storage, metadata) = (storage(reader, data), metadata(reader, data));
         let signing = signing(reader, data);
-        let external = external(reader);
         let log_level = reader.word("log.level", &["error", "warn", "info", "debug"], &[], "info");
-        let config = Self {
+        let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
+        let external = external(reader);
+        let max_size = reader.whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400);
+        let upload_expires_in_seconds = reader.whole("uploads.expires_in_seconds", 1..=2_592_000, 86_400);
+        let decision_max_stale_seconds = reader.whole("decisions.max_stale_seconds", 0..=86_400, 300);
+        let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 60..=86_400, 3_600);
+        let repositories = reader.repositories();
+        Some(Self {
             base_url,
             storage: storage?,
             metadata: metadata?,
             signing: signing?,
             external,
-            upload_expires_in_seconds: reader.whole("uploads.expires_in_seconds", 1..=2_592_000, 86_400),
-            upload_max_size_bytes: reader
-                .whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400)
-                .unsigned_abs(),
-            decision_max_stale_seconds: reader.whole("decisions.max_stale_seconds", 0..=86_400, 300),
-            decision_lifetime_seconds: reader.whole("decisions.lifetime_seconds", 60..=86_400, 3_600),
-            cdn_url: reader.url("cdn_url"),
+            upload_expires_in_seconds,
+            upload_max_size_bytes: max_size.unsigned_abs(),
+            decision_max_stale_seconds,
+            decision_lifetime_seconds,
+            cdn_url,
             log_level: log_level?,
-            repositories: reader.repositories(),
-        };
-        Some(config)
+            repositories,
+        })
     }
 }
 
@@ -332,7 +334,8 @@ mod tests {
     #[test]
     fn every_bad_value_is_reported_together() {
         let text = "base_url: ftp://x\nuploads: { expires_in_seconds: soon, max_size_bytes: 0 }\nstrange: 1\n\
-                    storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n";
+                    storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n\
+                    repositories: [{ name: x, type: tape, url_prefix: 'https://a.example/b/../c' }]\nlog: { level: all }\n";
         let error = read(text, &[]).unwrap_err();
         for key in [
             "base_url",
@@ -343,12 +346,15 @@ mod tests {
             "signing.mode",
             "external.allow_declared",
             "external.typo",
+            "repositories[0]",
+            "log.level",
         ] {
-            assert!(
-                error.problems.iter().any(|problem| problem.contains(&format!("`{key}`"))),
-                "{key}: {error}"
-            );
+            let of_key = |problem: &&String| {
+                problem.starts_with(&format!("`{key}`")) || problem.starts_with(&format!("{key}: "))
+            };
+            assert!(error.problems.iter().any(|problem| of_key(&problem)), "{key}: {error}");
         }
+        assert!(!error.to_string().contains("`repositories`: there is no such key"), "{error}");
     }
 
     #[test]

@@ -53,12 +53,13 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, counts: &mut Counts
     let started = Instant::now();
     let step = over_ministack(workspace, counts);
     counts.note(step);
-    let step = match servers {
-        Servers::MiniStack => skip(workspace, counts, "left out; `--all` runs them"),
-        Servers::Both => lacking().map_or_else(
-            || over_dynamodb_local(workspace, counts),
-            |install| skip(workspace, counts, install),
-        ),
+    let left_out = match servers {
+        Servers::MiniStack => Some("left out; `--all` runs them"),
+        Servers::Both => lacking(),
+    };
+    let step = match left_out {
+        Some(why) => skip(workspace, counts, why),
+        None => over_dynamodb_local(workspace, counts),
     };
     counts.note(step);
     println!("\nthe AWS adapters took {} s", started.elapsed().as_secs());

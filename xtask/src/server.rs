@@ -32,7 +32,7 @@ impl Server {
         // Between finding a port and listening on it somebody else may take it.
         let mut last = String::new();
         for _ in 0..3 {
-            match Self::attempt(name, log, &command) {
+            match Self::attempt(name, log, &command)? {
                 Ok(server) => return Ok(server),
                 Err(message) => last = message,
             }
@@ -54,7 +54,12 @@ impl Server {
         Err(format!("{} ended", self.name))
     }
 
-    fn attempt(name: &'static str, log: &Path, command: impl Fn(u16) -> Command) -> Result<Self, String> {
+    /// The inner error is of a server that ended by itself.
+    fn attempt(
+        name: &'static str,
+        log: &Path,
+        command: impl Fn(u16) -> Command,
+    ) -> Result<Result<Self, String>, String> {
         let port = free_port()?;
         let unwritable = |error| format!("cannot write {}: {error}", log.display());
         let output = File::create(log).map_err(unwritable)?;
@@ -69,14 +74,14 @@ impl Server {
         let started = Instant::now();
         while !server.has_ended()? {
             if answers(port) && !server.has_ended()? {
-                return Ok(server);
+                return Ok(Ok(server));
             }
             if started.elapsed() > PATIENCE {
                 return Err(format!("{name} does not answer; it said:\n{}", tail(log)));
             }
             sleep(PAUSE);
         }
-        Err(format!("{name} ended at once; it said:\n{}", tail(log)))
+        Ok(Err(format!("{name} ended at once; it said:\n{}", tail(log))))
     }
 
     fn has_ended(&mut self) -> Result<bool, String> {
