@@ -3,7 +3,8 @@
 //! - `BP_TEST_DYNAMODB=http://127.0.0.1:8000` for `dynamodb`
 //! - `BP_TEST_KMS=http://127.0.0.1:4566` for `kms`
 //!
-//! `cargo test -p shared --features aws --test aws -- --ignored dynamodb` fails where the variable is missing.
+//! `cargo xtask aws test` starts them and runs all of this; by hand, `cargo xtask aws up` prints the variables, and
+//! `cargo test -p shared --features aws --test aws -- --ignored dynamodb` fails where one is missing.
 
 #![allow(
     clippy::unwrap_used,
