@@ -1,6 +1,6 @@
 //! The world behind the ports: one folder per port, one file per vendor. Adapters never know each other.
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "aws-client")]
 pub mod aws;
 pub mod clock;
 pub mod fetcher;
@@ -8,3 +8,4 @@ pub mod metadata;
 pub mod objects;
 pub mod secret_file;
 pub mod signer;
+pub mod tasks;

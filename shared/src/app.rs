@@ -23,4 +23,5 @@ pub mod revoke;
 pub mod store;
 pub mod sweep;
 pub mod tokens;
+pub mod unavailable;
 pub mod uploads;

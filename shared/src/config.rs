@@ -16,9 +16,14 @@ use crate::domain::{
     secret::Secret,
 };
 
+mod places;
 mod reader;
 
-use reader::Reader;
+pub use self::places::{Aws, Metadata, Queue, Storage};
+use self::{
+    places::{aws, metadata, queue, storage},
+    reader::Reader,
+};
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -31,6 +36,10 @@ pub struct Config {
     pub metadata: Metadata,
     /// What signs decisions.
     pub signing: Signing,
+    /// Who does work in the background.
+    pub queue: Queue,
+    /// How AWS is reached; there wherever something of it was chosen.
+    pub aws: Option<Aws>,
     /// How external artifacts are treated.
     pub external: External,
     /// How long an upload lives, in seconds: 1 to 2 592 000 (30 days), by default 86 400.
@@ -39,6 +48,9 @@ pub struct Config {
     pub upload_max_size_bytes: u64,
     /// How old an answer may be while the records cannot be reached, in seconds: 0 to 86 400, by default 300.
     pub decision_max_stale_seconds: i64,
+    /// How old the records behind an answer may be while they can be reached, in seconds: 0 to 30; `None`: the host's
+    /// own choice.
+    pub catalogue_max_age_seconds: Option<i64>,
     /// How long a decision lives, in seconds: 60 to 86 400, by default 3 600.
     pub decision_lifetime_seconds: i64,
     /// Where public managed artifacts are downloaded from instead.
@@ -47,26 +59,6 @@ pub struct Config {
     pub log_level: String,
     /// Repositories with rules of their own.
     pub repositories: Vec<Repository>,
-}
-
-/// Where managed bytes are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Storage {
-    /// In a folder of this machine.
-    Filesystem {
-        /// The folder.
-        root: PathBuf,
-    },
-}
-
-/// Where records are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Metadata {
-    /// In a SQLite file of this machine.
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
 /// What signs decisions.
@@ -78,6 +70,15 @@ pub enum Signing {
         key_file: PathBuf,
         /// The kind of key that is made.
         algorithm: decision::jwk::Alg,
+        /// Whether a key that the keyset does not list is taken up; no by default.
+        take_up_new_key: bool,
+    },
+    /// A key in AWS KMS.
+    Kms {
+        /// Its id or ARN; an alias where it is never moved.
+        key_id: String,
+        /// Another server than AWS's own.
+        endpoint: Option<String>,
         /// Whether a key that the keyset does not list is taken up; no by default.
         take_up_new_key: bool,
     },
@@ -136,7 +137,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The keys of the top level: what else begins with `BP_` in the environment is none of ours.
-const TOP: [&str; 10] = [
+const TOP: [&str; 11] = [
     "log",
     "base_url",
     "storage",
@@ -147,6 +148,7 @@ const TOP: [&str; 10] = [
     "decisions",
     "cdn_url",
     "repositories",
+    "queue",
 ];
 
 impl Config {
@@ -166,6 +168,14 @@ impl Config {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         Self::read(&text, &environment, data)
+    }
+
+    /// Reads the environment alone: the configuration of a function, which has no files of its own.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that is wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::load(None, Path::new("data"))
     }
 
     /// Reads a configuration from its text and an environment.
@@ -193,25 +203,31 @@ impl Config {
     /// Reads every value before it gives up on any: what is wrong with one says nothing about the others.
     fn gather(reader: &mut Reader<'_>, data: &Path) -> Option<Self> {
         let (storage, metadata) = (storage(reader, data), metadata(reader, data));
-        let signing = signing(reader, data);
+        let (signing, queue) = (signing(reader, data), queue(reader));
         let log_level = reader.word("log.level", &["error", "warn", "info", "debug"], &[], "info");
         let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
         let external = external(reader);
         let max_size = reader.whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400);
         let upload_expires_in_seconds = reader.whole("uploads.expires_in_seconds", 1..=2_592_000, 86_400);
         let decision_max_stale_seconds = reader.whole("decisions.max_stale_seconds", 0..=86_400, 300);
+        let catalogue_max_age_seconds = reader.whole_option("decisions.max_age_seconds", 0..=30);
         let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 60..=86_400, 3_600);
         let repositories = reader.repositories();
+        let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref());
+        let aws = if wanted { Some(aws(reader)) } else { None };
         Some(Self {
             base_url,
             storage: storage?,
             metadata: metadata?,
             signing: signing?,
+            queue: queue?,
+            aws: aws.map_or(Some(None), |aws| aws.map(Some))?,
             external,
             upload_expires_in_seconds,
             upload_max_size_bytes: max_size.unsigned_abs(),
             decision_max_stale_seconds,
             decision_lifetime_seconds,
+            catalogue_max_age_seconds,
             cdn_url,
             log_level: log_level?,
             repositories,
@@ -224,13 +240,24 @@ fn parse(text: &str) -> Result<Value, ConfigError> {
         return Ok(Value::Object(Map::new()));
     }
     let problem = |problem: String| ConfigError { problems: vec![problem] };
-    let root: Value = serde_saphyr::from_str(text)
-        .map_err(|error| problem(format!("the file is not YAML as it is expected here: {error}")))?;
+    let root: Value = value(text).map_err(problem)?;
     match root {
         Value::Object(_) => Ok(root),
         Value::Null => Ok(Value::Object(Map::new())),
         _ => Err(problem("the file is to hold keys and values".into())),
     }
+}
+
+#[cfg(feature = "config-file")]
+fn value(text: &str) -> Result<Value, String> {
+    serde_saphyr::from_str(text)
+        .map_err(|error| format!("the file is not YAML as it is expected here: {error}"))
+}
+
+/// A function has no file.
+#[cfg(not(feature = "config-file"))]
+fn value(_: &str) -> Result<Value, String> {
+    Err("this program is configured by its environment alone".into())
 }
 
 /// Lays one environment variable over the file's keys. What is no key of ours at the top level is somebody else's.
@@ -252,36 +279,33 @@ fn overlay(root: &mut Value, name: &str, value: &str) {
     *place = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
 }
 
-fn storage(reader: &mut Reader, data: &Path) -> Option<Storage> {
-    reader.ignore(&["storage.s3", "storage.gcs", "storage.minio"]);
-    let root = reader.path("storage.filesystem.root").unwrap_or_else(|| data.join("objects"));
-    match reader.word("storage.type", &["filesystem"], &["s3", "gcs", "minio"], "filesystem")?.as_str() {
-        "filesystem" => Some(Storage::Filesystem { root }),
-        _ => None,
-    }
-}
-
-fn metadata(reader: &mut Reader, data: &Path) -> Option<Metadata> {
-    reader.ignore(&["metadata.dynamodb"]);
-    let path = reader.path("metadata.sqlite.path").unwrap_or_else(|| data.join("bigpicture.db"));
-    match reader.word("metadata.type", &["sqlite"], &["dynamodb"], "sqlite")?.as_str() {
-        "sqlite" => Some(Metadata::Sqlite { path }),
-        _ => None,
-    }
+fn uses_aws(
+    storage: Option<&Storage>,
+    metadata: Option<&Metadata>,
+    signing: Option<&Signing>,
+    queue: Option<&Queue>,
+) -> bool {
+    matches!(storage, Some(Storage::S3 { .. }))
+        || matches!(metadata, Some(Metadata::DynamoDb { .. }))
+        || matches!(signing, Some(Signing::Kms { .. }))
+        || matches!(queue, Some(Queue::Sqs { .. }))
 }
 
 fn signing(reader: &mut Reader, data: &Path) -> Option<Signing> {
     use decision::jwk::Alg;
-    reader.ignore(&["signing.kms"]);
     let key_file = reader.path("signing.local.key_file").unwrap_or_else(|| data.join("signing.pem"));
     let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
     let take_up_new_key = reader.flag("signing.take_up_new_key", false);
     let mode = reader.word("signing.mode", &["direct"], &["delegated"], "direct");
-    let kind = reader.word("signing.type", &["local"], &["kms"], "local");
+    let kind = reader.word("signing.type", &["local", "kms"], &[], "local");
     mode?;
-    kind?;
     let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
-    Some(Signing::Local { key_file, algorithm, take_up_new_key })
+    let (key_id, endpoint) = (reader.text("signing.kms.key_id"), reader.url("signing.kms.endpoint"));
+    if kind? == "local" {
+        return Some(Signing::Local { key_file, algorithm, take_up_new_key });
+    }
+    let key_id = reader.needed("signing.kms.key_id", key_id)?;
+    Some(Signing::Kms { key_id, endpoint, take_up_new_key })
 }
 
 fn external(reader: &mut Reader<'_>) -> External {
@@ -304,77 +328,4 @@ fn external(reader: &mut Reader<'_>) -> External {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Config::read(text, &environment, Path::new("/data"))
-    }
-
-    #[test]
-    fn nothing_said_means_one_machine_under_the_data_folder() {
-        let config = read("", &[("BP_API_TOKEN", "x"), ("BP_TEST", "y"), ("PATH", "/bin")]).unwrap();
-        assert_eq!(config.storage, Storage::Filesystem { root: "/data/objects".into() });
-        assert_eq!(config.metadata, Metadata::Sqlite { path: "/data/bigpicture.db".into() });
-        assert_eq!(config.base_url, None);
-        assert_eq!(config.upload_expires_in_seconds, 86_400);
-    }
-
-    #[test]
-    fn the_environment_is_laid_over_the_file() {
-        let text = "base_url: https://a.example\nuploads: { expires_in_seconds: 60 }\n";
-        let config =
-            read(text, &[("BP_UPLOADS__EXPIRES_IN_SECONDS", "90"), ("BP_BASE_URL", "https://b.example/")]);
-        let config = config.unwrap();
-        assert_eq!(config.upload_expires_in_seconds, 90);
-        assert_eq!(config.base_url.as_deref(), Some("https://b.example"));
-    }
-
-    #[test]
-    fn every_bad_value_is_reported_together() {
-        let text = "base_url: ftp://x\nuploads: { expires_in_seconds: soon, max_size_bytes: 0 }\nstrange: 1\n\
-                    storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n\
-                    repositories: [{ name: x, type: tape, url_prefix: 'https://a.example/b/../c' }]\nlog: { level: all }\n";
-        let error = read(text, &[]).unwrap_err();
-        for key in [
-            "base_url",
-            "uploads.expires_in_seconds",
-            "uploads.max_size_bytes",
-            "strange",
-            "storage.type",
-            "signing.mode",
-            "external.allow_declared",
-            "external.typo",
-            "repositories[0]",
-            "log.level",
-        ] {
-            let of_key = |problem: &&String| {
-                problem.starts_with(&format!("`{key}`")) || problem.starts_with(&format!("{key}: "))
-            };
-            assert!(error.problems.iter().any(|problem| of_key(&problem)), "{key}: {error}");
-        }
-        assert!(!error.to_string().contains("`repositories`: there is no such key"), "{error}");
-    }
-
-    #[test]
-    fn the_documented_page_is_understood_where_it_is_built_and_named_where_it_is_not() {
-        let text = "storage: { type: s3, s3: { bucket: b, region: us-east-1, endpoint: \"\" } }\n";
-        let error = read(text, &[]).unwrap_err();
-        assert!(error.to_string().contains("not built yet"), "{error}");
-    }
-
-    #[test]
-    fn repositories_take_credentials_by_reference_alone() {
-        let text = "repositories:\n- { name: a, type: https, url_prefix: 'https://files.example.com/x', \
-                    credentials: 'env:FILES_AUTH', products: [editor] }\n";
-        let config = read(text, &[("FILES_AUTH", "Bearer abc")]).unwrap();
-        let entry = &config.repositories[0];
-        assert_eq!(entry.credentials.as_ref().unwrap().reveal(), "Bearer abc");
-        assert!(!format!("{config:?}").contains("abc"));
-        let missing = read(text, &[]).unwrap_err().to_string();
-        assert!(missing.contains("FILES_AUTH") && !missing.contains("abc"), "{missing}");
-        let plain = read(&text.replace("env:FILES_AUTH", "Bearer abc"), &[]).unwrap_err().to_string();
-        assert!(plain.contains("env:NAME") && !plain.contains("abc"), "{plain}");
-    }
-}
+mod tests;

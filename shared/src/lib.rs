@@ -11,6 +11,8 @@ pub mod config;
 pub mod contract;
 pub mod domain;
 pub mod http;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod ports;
 pub mod telemetry;
 #[cfg(feature = "testing")]

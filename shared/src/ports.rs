@@ -5,3 +5,4 @@ pub mod fetcher;
 pub mod items;
 pub mod objects;
 pub mod signer;
+pub mod tasks;

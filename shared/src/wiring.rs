@@ -1,57 +1,28 @@
 //! From the configuration to adapters: the only module that names both sides.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf};
 
 use crate::{
-    adapters::{
-        clock::{SystemClock, SystemEntropy},
-        fetcher::{
-            Credentials,
-            https::{FetchLimits, HttpsFetcher, HttpsRepository},
-        },
-        metadata::sqlite::{self, SqliteItems},
-        objects::{filesystem::FilesystemObjects, signed_url::UrlKey},
-        signer::local::{LocalKeyError, LocalSigner},
-    },
+    adapters::signer::local::LocalKeyError,
     app::{
-        context::{Context, Repository, Settings},
-        decisions::Decider,
-        external::Checker,
-        keyset::{self, KeysetError, Unlisted},
-        store::Store,
+        context::{Repository, Settings},
+        keyset::KeysetError,
     },
-    config::{Config, Metadata, Signing, Storage},
-    ports::{
-        clock::{Clock, Entropy, Ids},
-        objects::{Objects, Receiver},
-        signer::Signer,
-    },
+    config::Config,
 };
+
+#[cfg(feature = "dynamodb")]
+mod cloud;
+#[cfg(feature = "embedded")]
+mod embedded;
+
+#[cfg(feature = "dynamodb")]
+pub use self::cloud::Cloud;
+#[cfg(feature = "embedded")]
+pub use self::embedded::{Embedded, embedded};
 
 /// How old a catalogue may be while the store answers, in milliseconds.
 const CATALOGUE_MAX_AGE_MS: i64 = 5_000;
-
-/// The whole service on one machine, without the routes.
-#[derive(Debug)]
-pub struct Embedded {
-    /// What every use case is given.
-    pub context: Context,
-    /// Managed bytes.
-    pub objects: Arc<dyn Objects>,
-    /// The receiving side of managed bytes.
-    pub receiver: Arc<dyn Receiver>,
-    /// Who answers questions.
-    pub decider: Arc<Decider>,
-    /// What the checks of the background need.
-    pub checker: Checker,
-    /// The records, for cleaning up.
-    pub items: Arc<SqliteItems>,
-}
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +37,16 @@ pub enum WiringError {
         source: io::Error,
     },
     /// The records cannot be opened.
+    #[cfg(feature = "embedded")]
     #[error(transparent)]
-    Metadata(#[from] sqlite::OpenError),
+    Metadata(#[from] crate::adapters::metadata::sqlite::OpenError),
+    /// The signing key in KMS cannot be used.
+    #[cfg(feature = "kms")]
+    #[error(transparent)]
+    KmsKey(#[from] crate::adapters::signer::kms::KmsKeyError),
+    /// The configuration says nothing, or something else, where this program needs one choice.
+    #[error("this program needs `{0}` in its configuration")]
+    NotChosen(&'static str),
     /// There is no signing key.
     #[error(transparent)]
     Key(#[from] LocalKeyError),
@@ -88,39 +67,6 @@ pub enum WiringError {
     Entropy,
 }
 
-/// Puts the service of one machine together. `base_url` is used where the configuration names none.
-///
-/// # Errors
-/// [`WiringError`]
-pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Embedded, WiringError> {
-    let base_url = config.base_url.clone().unwrap_or_else(|| base_url.to_owned());
-    let Metadata::Sqlite { path } = &config.metadata;
-    make_parent(path)?;
-    let items = Arc::new(SqliteItems::open(path)?);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-    let context = Context {
-        store: Store::new(Arc::clone(&items) as _),
-        ids: Ids::new(Arc::clone(&clock), Arc::clone(&entropy)),
-        clock,
-        settings: Arc::new(settings(config, &base_url)),
-        bell: Arc::new(tokio::sync::Notify::new()),
-    };
-    let Storage::Filesystem { root } = &config.storage;
-    let url_key = url_key(&data.join("upload-urls.key"), entropy.as_ref())?;
-    let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
-        .map_err(|source| WiringError::File { path: root.clone(), source })?;
-    let objects = Arc::new(objects);
-    let Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing;
-    let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
-    let may_make = *take_up_new_key || keyset::newest(&context).await.map_err(KeysetError::from)?.is_none();
-    let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, may_make.then_some(*algorithm))?);
-    let keyset = keyset::ensure(&context, signer.public_key(), unlisted).await?;
-    let decider = Arc::new(Decider::new(context.clone(), signer, keyset));
-    let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
-    Ok(Embedded { context, objects: Arc::clone(&objects) as _, receiver: objects, decider, checker, items })
-}
-
 fn settings(config: &Config, base_url: &str) -> Settings {
     let repository = |entry: &crate::config::Repository| Repository {
         name: entry.name.clone(),
@@ -139,13 +85,24 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         repositories: config.repositories.iter().map(repository).collect(),
         cdn_url: config.cdn_url.clone(),
         decision_lifetime: config.decision_lifetime_seconds,
-        catalogue_max_age_ms: CATALOGUE_MAX_AGE_MS,
+        catalogue_max_age_ms: config
+            .catalogue_max_age_seconds
+            .map_or(CATALOGUE_MAX_AGE_MS, |seconds| seconds.saturating_mul(1_000)),
         catalogue_max_stale_ms: stale,
+        copy_at_once_max_bytes: u64::MAX,
         recheck_first_ms: config.external.retry_first_seconds.saturating_mul(1_000),
     }
 }
 
-fn fetcher(config: &Config) -> Result<HttpsFetcher, WiringError> {
+#[cfg(feature = "fetcher-https")]
+fn fetcher(config: &Config) -> Result<crate::adapters::fetcher::https::HttpsFetcher, WiringError> {
+    use std::time::Duration;
+
+    use crate::adapters::fetcher::{
+        Credentials,
+        https::{FetchLimits, HttpsFetcher, HttpsRepository},
+    };
+
     let mut repositories = Vec::new();
     for entry in &config.repositories {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| WiringError::Repository {
@@ -172,27 +129,4 @@ fn fetcher(config: &Config) -> Result<HttpsFetcher, WiringError> {
     };
     HttpsFetcher::new(repositories, external.url_rules.clone(), limits)
         .map_err(|error| WiringError::Repository { name: "ca_file".into(), source: error.into() })
-}
-
-fn make_parent(path: &Path) -> Result<(), WiringError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    fs::create_dir_all(folder).map_err(|source| WiringError::File { path: folder.to_owned(), source })
-}
-
-/// The secret that signs upload URLs: made once, so that URLs outlive a restart.
-fn url_key(path: &Path, entropy: &dyn Entropy) -> Result<UrlKey, WiringError> {
-    let failed = |source| WiringError::File { path: path.to_owned(), source };
-    if !path.try_exists().map_err(failed)? {
-        let mut fresh = [0_u8; 32];
-        if !entropy.fill(&mut fresh) {
-            return Err(WiringError::Entropy);
-        }
-        make_parent(path)?;
-        crate::adapters::secret_file::create(path, &fresh).map_err(failed)?;
-    }
-    let bytes = crate::adapters::secret_file::read(path).map_err(failed)?;
-    let bytes: [u8; 32] = bytes
-        .try_into()
-        .map_err(|_| failed(io::Error::other("it does not hold 32 bytes: delete it to make another")))?;
-    Ok(UrlKey::from_bytes(&bytes))
 }

@@ -121,9 +121,8 @@ fn a_name_in_a_comment_or_without_an_attribute_is_no_test() {
 
 /// The dotted keys that the configuration reads, as far as they stand in its code as texts.
 fn keys() -> BTreeSet<String> {
-    let code = read("shared/src/config.rs");
-    let code = code.split("#[cfg(test)]").next().unwrap();
-    let calls = [".url(", ".path(", ".word(", ".whole(", ".flag(", ".ports("];
+    let code = read("shared/src/config.rs") + &read("shared/src/config/places.rs");
+    let calls = [".url(", ".path(", ".text(", ".word(", ".whole(", ".whole_option(", ".flag(", ".ports("];
     let texts = calls.iter().flat_map(|call| code.split(call).skip(1));
     texts
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())

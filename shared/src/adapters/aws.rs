@@ -38,6 +38,8 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// Who we are.
     pub credentials: AwsCredentials,
+    /// Certificates (PEM) that are trusted beside the public ones.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 /// Credentials as a Lambda function finds them in its environment: they live as long as its process may.
@@ -101,6 +103,9 @@ fn trust_store(settings: &AwsSettings) -> TrustStore {
             store.add_pem_certificate(pem(certificate));
         }
     }
+    if let Some(ours) = &settings.ca_pem {
+        store.add_pem_certificate(ours.as_slice());
+    }
     store
 }
 
@@ -127,6 +132,7 @@ mod tests {
                 secret_access_key: Secret::new("a-secret".into()),
                 session_token: Some(Secret::new("a-session".into())),
             },
+            ca_pem: None,
         }
     }
 

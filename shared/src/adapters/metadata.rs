@@ -1,6 +1,6 @@
 //! Metadata stores.
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod memory;
 #[cfg(feature = "embedded")]

@@ -3,6 +3,6 @@
 #[cfg(feature = "embedded")]
 pub mod filesystem;
 pub mod memory;
-#[cfg(feature = "aws")]
+#[cfg(feature = "s3")]
 pub mod s3;
 pub mod signed_url;

@@ -1,5 +1,5 @@
 //! Signing keys.
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "kms")]
 pub mod kms;
 pub mod local;

@@ -11,7 +11,8 @@ use super::{
     error::AppError,
     external::{self, Check},
     keys,
-    store::{Batch, Stored, retrying, unchanged},
+    store::{Batch, Stored, retrying},
+    unavailable,
 };
 use crate::{
     domain::{
@@ -23,6 +24,7 @@ use crate::{
     ports::{
         items::{Expect, Key, Query},
         objects::Objects,
+        tasks::Task,
     },
 };
 
@@ -163,7 +165,7 @@ pub async fn verify_again(context: &Context, caller: &Caller, id: ArtifactId) ->
         Ok(artifact)
     })
     .await?;
-    context.bell.notify_one();
+    context.start(&Task::Check { artifact_id: id }).await;
     Ok(artifact)
 }
 
@@ -276,7 +278,6 @@ pub async fn set_state(
 ) -> Result<(), AppError> {
     let id = artifact.artifact_id;
     batch.put(keys::artifact(id), &artifact, found.unchanged())?;
-    let withheld = |state| matches!(state, ArtifactState::Quarantined | ArtifactState::Revoked);
     if artifact.state == ArtifactState::Available {
         batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
     }
@@ -286,14 +287,15 @@ pub async fn set_state(
     if withheld(artifact.state) == withheld(found.value.state) {
         return Ok(());
     }
-    let head: Option<Stored<serde_json::Value>> = context.store.get(keys::unavailable_head()).await?;
-    batch.put(keys::unavailable_head(), &json!({}), unchanged(head.as_ref()))?;
     if withheld(artifact.state) {
-        batch.put(keys::unavailable(id), &json!({}), Expect::Anything)
+        unavailable::withhold(context, batch, id).await
     } else {
-        batch.delete(keys::unavailable(id), Expect::Anything);
-        Ok(())
+        unavailable::give_back(context, batch, id).await
     }
+}
+
+fn withheld(state: ArtifactState) -> bool {
+    matches!(state, ArtifactState::Quarantined | ArtifactState::Revoked)
 }
 
 /// Deletes an artifact that no live release names, and with it the bytes in managed storage.
@@ -344,7 +346,9 @@ async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Re
     let mut batch = Batch::default();
     batch.delete(keys::artifact(id), found.unchanged());
     batch.delete(keys::verifying(id), Expect::Anything);
-    batch.delete(keys::unavailable(id), Expect::Anything);
+    if withheld(artifact.state) {
+        unavailable::give_back(context, &mut batch, id).await?;
+    }
     let bytes = artifact.external_url().map_or_else(
         || keys::managed_bytes(&artifact.sha256),
         |url| keys::external_bytes(&artifact.sha256, url),

@@ -16,14 +16,19 @@ use super::{
     policies::Tenant,
     products::{Deployment, Product},
     store::{Store, Stored},
+    unavailable,
 };
 use crate::domain::{
-    catalogue::{Catalogue, CatalogueRelease},
+    catalogue::Catalogue,
     ids::ArtifactId,
     names::{Channel, ProductId, TenantId},
     policy::{Policy, PolicyStack},
 };
 use crate::ports::items::ItemsUnavailable;
+
+mod pages;
+
+use self::pages::Pages;
 
 /// When and at which counts of own commits something was last found to be current.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +65,7 @@ pub struct PreparedProduct {
     pub policy: Policy,
     /// The channels that look empty to most.
     pub restricted_channels: Vec<Channel>,
+    pages: Pages,
 }
 
 /// Everything that one question depends on.
@@ -110,6 +116,8 @@ pub struct Catalogues {
 
 /// How long after a failure the store is left alone, in milliseconds.
 const PAUSE_AFTER_FAILURE_MS: i64 = 1_000;
+/// How often a change that is under way is waited for.
+const MAX_TRIES: u64 = 16;
 /// How long a read may take before memory is asked instead.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -214,49 +222,60 @@ impl Catalogues {
 
     /// Reads the heads in one call, and behind them only what has changed.
     async fn refresh(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<(), AppError> {
-        for _ in 0..16 {
+        for attempt in 0..MAX_TRIES {
             let store = &self.context.store;
             let (own_commits, own_decisive) = (store.own_commits(), store.own_decisive());
             let seen = Seen { at_ms: self.context.clock.now_ms(), own_commits, own_decisive };
             let heads = Heads::read(store, product, tenant).await?;
-            let prepared = self.prepare(product, &heads).await?;
             let unavailable = self.unavailable(&heads).await?;
-            // Pages are read after their head: only if the heads stand still do they belong together.
-            if Heads::read(store, product, tenant).await?.revisions() == heads.revisions() {
+            let prepared = self.prepare(product, &heads).await?;
+            if let (Some(prepared), Some(unavailable)) = (prepared, unavailable) {
                 self.remember((product, tenant), heads, prepared, unavailable, seen);
                 return Ok(());
             }
+            // Somebody is in the middle of a change.
+            tokio::time::sleep(Duration::from_millis(attempt)).await;
         }
         Err(AppError::Busy)
     }
 
-    async fn prepare(&self, id: &ProductId, heads: &Heads) -> Result<Option<Arc<PreparedProduct>>, AppError> {
-        let Some(head) = &heads.product else { return Ok(None) };
+    /// The product as its head has it; the outer `None` where its pages are being changed.
+    async fn prepare(
+        &self,
+        id: &ProductId,
+        heads: &Heads,
+    ) -> Result<Option<Option<Arc<PreparedProduct>>>, AppError> {
+        let Some(head) = &heads.product else { return Ok(Some(None)) };
+        let known = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.products.get(id).map(|known| (known.revision, Arc::clone(&known.value)))
+        };
+        if let Some((_, known)) = known.as_ref().filter(|(revision, _)| *revision == head.revision) {
+            return Ok(Some(Some(Arc::clone(known))));
+        }
+        let known = known.as_ref().map(|(_, known)| (&known.catalogue, &known.pages));
+        let read = pages::read(&self.context.store, &head.value, known).await?;
+        Ok(read.map(|(catalogue, pages)| {
+            let policy = head.value.policy.clone();
+            let restricted_channels = head.value.restricted_channels.clone();
+            Some(Arc::new(PreparedProduct { catalogue, policy, restricted_channels, pages }))
+        }))
+    }
+
+    /// What is withheld, as its head has it; `None` where it is being changed.
+    async fn unavailable(&self, heads: &Heads) -> Result<Option<Arc<HashSet<ArtifactId>>>, AppError> {
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = state.products.get(id).filter(|known| known.revision == head.revision) {
+            let known =
+                state.unavailable.as_ref().filter(|known| known.revision == heads.unavailable.revision);
+            if let Some(known) = known {
                 return Ok(Some(Arc::clone(&known.value)));
             }
         }
-        let pages = self.context.store.query_all::<Vec<CatalogueRelease>>(&keys::catalogue(id), "").await?;
-        let releases = pages.into_iter().flat_map(|(_, page)| page.value).collect();
-        Ok(Some(Arc::new(PreparedProduct {
-            catalogue: Catalogue::prepare(releases),
-            policy: head.value.policy.clone(),
-            restricted_channels: head.value.restricted_channels.clone(),
-        })))
-    }
-
-    async fn unavailable(&self, heads: &Heads) -> Result<Arc<HashSet<ArtifactId>>, AppError> {
-        {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            let known = state.unavailable.as_ref().filter(|known| known.revision == heads.unavailable);
-            if let Some(known) = known {
-                return Ok(Arc::clone(&known.value));
-            }
-        }
-        let listed = self.context.store.query_all::<serde_json::Value>(keys::UNAVAILABLE, "").await?;
-        Ok(Arc::new(listed.iter().filter_map(|(sort, _)| sort.parse().ok()).collect()))
+        let head = &heads.unavailable.value;
+        let listed =
+            if head.is_empty() { HashSet::new() } else { unavailable::list(&self.context.store).await? };
+        Ok(head.is_of(&listed).then(|| Arc::new(listed)))
     }
 
     fn remember(
@@ -271,7 +290,7 @@ impl Catalogues {
         let entry =
             Entry { value: Arc::new(heads.deployment.value), revision: heads.deployment.revision, seen };
         state.deployment = Some(entry);
-        state.unavailable = Some(Entry { value: unavailable, revision: heads.unavailable, seen });
+        state.unavailable = Some(Entry { value: unavailable, revision: heads.unavailable.revision, seen });
         if let (Some(value), Some(head)) = (prepared, heads.product) {
             state.products.insert(product.clone(), Entry { value, revision: head.revision, seen });
         }
@@ -286,7 +305,7 @@ impl Catalogues {
 #[derive(Debug)]
 struct Heads {
     deployment: Stored<Deployment>,
-    unavailable: u64,
+    unavailable: Stored<unavailable::Head>,
     product: Option<Stored<Product>>,
     tenant: Option<Stored<Tenant>>,
 }
@@ -301,18 +320,10 @@ impl Heads {
         let nothing = || Stored { value: Deployment::default(), revision: 0 };
         Ok(Self {
             deployment: Store::record(next())?.unwrap_or_else(nothing),
-            unavailable: next().map_or(0, |item| item.revision),
+            unavailable: Store::record(next())?
+                .unwrap_or(Stored { value: unavailable::Head::default(), revision: 0 }),
             product: Store::record(next())?,
             tenant: Store::record(next())?,
         })
-    }
-
-    fn revisions(&self) -> [u64; 4] {
-        [
-            self.deployment.revision,
-            self.unavailable,
-            self.product.as_ref().map_or(0, |head| head.revision),
-            self.tenant.as_ref().map_or(0, |head| head.revision),
-        ]
     }
 }

@@ -23,9 +23,15 @@ use crate::{
     },
     ports::{
         items::Expect,
-        objects::{ObjectError, ObjectStat, Objects},
+        objects::{ObjectStat, Objects},
     },
 };
+
+mod large;
+mod proof;
+
+pub(super) use self::large::take_over;
+pub use self::large::{arrived, resume};
 
 /// How long whoever completes an upload has for it.
 const LEASE_MS: i64 = 120_000;
@@ -67,7 +73,10 @@ pub async fn complete(
     if let Some(given) = checksum.filter(|given| *given != found.value.sha256) {
         return Err(AppError::OtherChecksum { declared: found.value.sha256, given });
     }
-    let leased = lease(context, &found).await?;
+    let leased = lease(context, &found, LEASE_MS).await?;
+    if leased.value.size_bytes > context.settings.copy_at_once_max_bytes {
+        return large::complete(context, objects, caller, leased).await;
+    }
     finish(context, objects, Some(caller), leased)
         .await
         .map(|artifact| Completed::Artifact(Box::new(artifact)))
@@ -79,7 +88,11 @@ async fn ended(context: &Context, upload: &Upload) -> Result<Option<Completed>, 
         UploadState::Initiated => Ok(None),
         UploadState::Completing => {
             let lapsed = upload.lease.is_none_or(|lease| lease.until <= context.clock.now_ms());
-            if lapsed { Ok(None) } else { Err(AppError::UploadInProgress) }
+            match (upload.deferred, lapsed) {
+                (true, lapsed) => Ok(Some(large::later(context, upload, lapsed).await)),
+                (false, true) => Ok(None),
+                (false, false) => Err(AppError::UploadInProgress),
+            }
         }
         UploadState::Failed => Err(failed(upload)),
         UploadState::Expired => Err(AppError::UploadExpired),
@@ -95,11 +108,15 @@ async fn ended(context: &Context, upload: &Upload) -> Result<Option<Completed>, 
 }
 
 /// Takes the lease with one conditional write: of many at once, one has it.
-async fn lease(context: &Context, found: &Stored<Upload>) -> Result<Stored<Upload>, AppError> {
+async fn lease(
+    context: &Context,
+    found: &Stored<Upload>,
+    lasting_ms: i64,
+) -> Result<Stored<Upload>, AppError> {
     let mut upload = found.value.clone();
     upload.state = UploadState::Completing;
     upload.fence = upload.fence.saturating_add(1);
-    upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(LEASE_MS) });
+    upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(lasting_ms) });
     let mut batch = Batch::default();
     batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
     match context.store.commit(batch).await {
@@ -119,70 +136,49 @@ pub async fn finish(
     caller: Option<&Caller>,
     leased: Stored<Upload>,
 ) -> Result<Artifact, AppError> {
-    let upload = &leased.value;
-    let proof = match prove(objects, upload).await {
-        Ok(Some(proof)) => proof,
+    match proof::prove(objects, &leased.value).await {
+        Ok(Some(proof)) => conclude(context, objects, caller, &leased, proof).await,
         Ok(None) => {
-            free(context, &leased).await?;
-            return Err(AppError::ObjectNotUploaded);
+            free(context, &leased, Free::ToAnybody).await?;
+            Err(AppError::ObjectNotUploaded)
         }
         Err(error) => {
-            free(context, &leased).await?;
-            return Err(error.into());
+            free(context, &leased, Free::ToTasks).await?;
+            Err(error.into())
         }
-    };
-    if let Some(failure) = judge(upload, &proof.1) {
-        return Err(fail(context, objects, caller, &leased, failure).await);
     }
-    settle(context, objects, caller, &leased, proof).await
 }
 
-/// Finds the bytes and has the store prove their digest: the checksum-locked door first.
-async fn prove(
+/// Compares what the store says with what was declared, and writes what came of it.
+async fn conclude(
+    context: &Context,
     objects: &Arc<dyn Objects>,
-    upload: &Upload,
-) -> Result<Option<(ObjectKey, ObjectStat)>, ObjectError> {
-    let locked = ObjectKey::Locked(upload.upload_id);
-    match objects.stat(&locked).await {
-        Ok(stat) => return Ok(Some((locked, stat))),
-        Err(ObjectError::NotFound(_)) => {}
-        Err(other) => return Err(other),
+    caller: Option<&Caller>,
+    leased: &Stored<Upload>,
+    proof: (ObjectKey, ObjectStat),
+) -> Result<Artifact, AppError> {
+    if let Some(failure) = proof::judge(&leased.value, &proof.1) {
+        return Err(fail(context, objects, caller, leased, failure).await);
     }
-    match objects.promote(upload.upload_id).await {
-        Ok(stat) => Ok(Some((ObjectKey::Copied(upload.upload_id), stat))),
-        Err(ObjectError::NotFound(_)) => Ok(None),
-        Err(other) => Err(other),
-    }
+    settle(context, objects, caller, leased, proof).await
 }
 
-fn judge(upload: &Upload, stat: &ObjectStat) -> Option<Failure> {
-    if stat.size_bytes != upload.size_bytes {
-        let message = format!(
-            "{} bytes were stored, {} were declared: initiate a new upload with the right size",
-            stat.size_bytes, upload.size_bytes
-        );
-        return Some(Failure { code: FailureCode::SizeMismatch, message });
-    }
-    match stat.sha256 {
-        Some(found) if found == upload.sha256 => None,
-        Some(found) => {
-            let message = format!(
-                "the stored bytes have SHA-256 `{found}`, declared was `{}`: check the file and initiate a new upload",
-                upload.sha256
-            );
-            Some(Failure { code: FailureCode::ChecksumMismatch, message })
-        }
-        None => {
-            let message = "the store gave no proof of the digest: initiate a new upload".to_owned();
-            Some(Failure { code: FailureCode::UploadFailed, message })
-        }
-    }
+/// To whom a lease is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Free {
+    /// Whoever completes next: nothing was stored yet.
+    ToAnybody,
+    /// Whoever completes next; where a task was to, a task again.
+    ToTasks,
 }
 
 /// Gives the lease back, so that the next complete need not wait for it to lapse.
-async fn free(context: &Context, leased: &Stored<Upload>) -> Result<(), AppError> {
+async fn free(context: &Context, leased: &Stored<Upload>, whom: Free) -> Result<(), AppError> {
     let mut upload = leased.value.clone();
-    upload.state = UploadState::Initiated;
+    upload.deferred &= whom == Free::ToTasks;
+    if !upload.deferred {
+        upload.state = UploadState::Initiated;
+    }
     upload.lease = None;
     let mut batch = Batch::default();
     batch.put(keys::upload(upload.upload_id), &upload, leased.unchanged())?;
@@ -203,6 +199,7 @@ async fn fail(
     let mut upload = leased.value.clone();
     upload.state = UploadState::Failed;
     upload.lease = None;
+    upload.deferred = false;
     upload.failure = Some(failure);
     let error = failed(&upload);
     let after = json!({ "state": "FAILED", "reason": error.to_string() });
@@ -276,6 +273,7 @@ async fn settle_once(
     let mut upload = leased.value.clone();
     upload.state = UploadState::Completed;
     upload.lease = None;
+    upload.deferred = false;
     let mut batch = Batch::default();
     let existing = same_bytes(context, &upload.sha256, upload.access, None).await?;
     let (artifact, fresh) = match existing {

@@ -10,7 +10,10 @@ use crate::{
         names::{ProductId, TenantId},
         token::Scope,
     },
-    ports::clock::{Clock, Ids},
+    ports::{
+        clock::{Clock, Ids},
+        tasks::{Task, Tasks},
+    },
 };
 
 /// What every use case is given.
@@ -24,8 +27,18 @@ pub struct Context {
     pub ids: Ids,
     /// What the operator chose.
     pub settings: Arc<Settings>,
-    /// Rung when there is work for the background: a check to make, an upload to finish.
-    pub bell: Arc<tokio::sync::Notify>,
+    /// Who does work in the background; `None` where nobody is told and the sweep alone finds it.
+    pub tasks: Option<Arc<dyn Tasks>>,
+}
+
+impl Context {
+    /// Has a task begun soon. That nobody could be told is logged and no error: the sweep finds what is to be done.
+    pub async fn start(&self, task: &Task) {
+        let Some(tasks) = &self.tasks else { return };
+        if let Err(error) = tasks.start(task).await {
+            tracing::warn!(error = %error, cause = ?error, "a task waits for the sweep");
+        }
+    }
 }
 
 /// What the operator chose, as far as use cases need it.
@@ -51,6 +64,8 @@ pub struct Settings {
     pub catalogue_max_age_ms: i64,
     /// How old a catalogue may be while the store does not answer, in milliseconds.
     pub catalogue_max_stale_ms: i64,
+    /// The largest upload, in bytes, whose copy is made while its uploader waits; a larger one is completed by a task.
+    pub copy_at_once_max_bytes: u64,
     /// How long after the first failure an external check is made again, in milliseconds; it doubles up to an hour.
     pub recheck_first_ms: i64,
 }

@@ -36,10 +36,10 @@ pub struct Product {
     /// The policy of this level.
     #[serde(default)]
     pub policy: Policy,
-    /// The catalogue page that takes the next release.
+    /// The revision of each page of the catalogue; the last page takes the next release.
     #[serde(default)]
-    pub page: u32,
-    /// How many artifacts the releases of that page name.
+    pub pages: Vec<u64>,
+    /// How many artifacts the releases of the last page name.
     #[serde(default)]
     pub page_artifacts: u32,
 }
@@ -81,7 +81,7 @@ pub async fn create(
             restricted_channels: restricted_channels.to_vec(),
             created_at: context.clock.now_ms(),
             policy: Policy::default(),
-            page: 0,
+            pages: Vec::new(),
             page_artifacts: 0,
         };
         let head: Option<Stored<Deployment>> = context.store.get(keys::deployment()).await?;

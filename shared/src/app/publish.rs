@@ -98,18 +98,20 @@ pub async fn append(
     let found: Stored<Product> = context.store.get(key.clone()).await?.ok_or(AppError::NotFound)?;
     let expect = found.unchanged();
     let mut product = found.value;
-    if product.page_artifacts >= PAGE_ARTIFACTS {
-        product.page = product.page.saturating_add(1);
+    if product.pages.is_empty() || product.page_artifacts >= PAGE_ARTIFACTS {
+        product.pages.push(0);
         product.page_artifacts = 0;
     }
     let named = u32::try_from(release.artifacts.len()).unwrap_or(u32::MAX);
     product.page_artifacts = product.page_artifacts.saturating_add(named);
-    release.page = Some(product.page);
-    let page_key = keys::catalogue_page(&release.product_id, product.page);
+    let number = u32::try_from(product.pages.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    release.page = Some(number);
+    let page_key = keys::catalogue_page(&release.product_id, number);
     let page: Option<Stored<Vec<CatalogueRelease>>> = context.store.get(page_key.clone()).await?;
     let page_expect = unchanged(page.as_ref());
     let mut releases = page.map(|page| page.value).unwrap_or_default();
     releases.push(entry(release, artifacts)?);
+    rewritten(&mut product, number)?;
     batch.put(key, &product, expect)?;
     batch.put(page_key, &releases, page_expect)
 }
@@ -150,10 +152,22 @@ pub async fn update(
     if pages.is_empty() {
         return Ok(());
     }
+    let (expect, mut product) = (product.unchanged(), product.value);
+    for page in pages.keys() {
+        rewritten(&mut product, *page)?;
+    }
     // The product's revision is a part of `seq`: it rises with everything that can alter an answer.
-    batch.put(key, &product.value, product.unchanged())?;
+    batch.put(key, &product, expect)?;
     for (page, (expect, releases)) in pages {
         batch.put(keys::catalogue_page(product_id, page), &releases, expect)?;
     }
+    Ok(())
+}
+
+/// Notes in the head that a page has its next revision: whoever reads pages compares.
+fn rewritten(product: &mut Product, page: u32) -> Result<(), AppError> {
+    let page = usize::try_from(page).ok().and_then(|page| product.pages.get_mut(page));
+    let revision = page.ok_or(AppError::Internal("a catalogue page that the product does not know"))?;
+    *revision = revision.saturating_add(1);
     Ok(())
 }

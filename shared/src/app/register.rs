@@ -22,7 +22,7 @@ use crate::{
         external_url::{Expiry, ExternalUrl, admit, expiry},
         ids::ArtifactId,
     },
-    ports::items::Expect,
+    ports::{items::Expect, tasks::Task},
 };
 
 const ACCESS: &str = "another `access`";
@@ -111,7 +111,9 @@ async fn register_once(
         claim.made(&mut batch, context, Made::Artifact(artifact.artifact_id))?;
     }
     context.store.commit(batch).await?;
-    context.bell.notify_one();
+    if !declared {
+        context.start(&Task::Check { artifact_id: artifact.artifact_id }).await;
+    }
     Ok((artifact, true))
 }
 

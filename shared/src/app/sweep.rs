@@ -17,14 +17,13 @@ use crate::{
     domain::{
         artifact::{Artifact, Location},
         ids::{ReleaseId, UploadId},
-        upload::{Lease, ObjectKey, Upload, UploadState},
+        upload::{ObjectKey, Upload, UploadState},
     },
-    ports::{items::Expect, objects::Objects},
+    ports::{items::Expect, objects::Objects, tasks::Task},
 };
 
 /// How long after an upload's end its URLs could still be in use by somebody who began in time.
 const GRACE_MS: i64 = 3_600_000;
-const LEASE_MS: i64 = 120_000;
 
 /// Whether leases that have not lapsed are respected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +70,12 @@ async fn sweep_upload(
         UploadState::Completing
             if leases == Leases::Abandoned || upload.lease.is_none_or(|lease| lease.until <= now) =>
         {
-            take_over(context, objects, found).await
+            // A copy that takes long holds up no other upload where there is somebody else to make it.
+            if upload.deferred && context.tasks.is_some() {
+                context.start(&Task::Finish { upload_id: id }).await;
+                return Ok(());
+            }
+            complete::take_over(context, objects, &found).await
         }
         UploadState::Initiated | UploadState::Completing => Ok(()),
         UploadState::Completed | UploadState::Failed | UploadState::Expired | UploadState::Aborted => {
@@ -94,22 +98,6 @@ async fn expire(context: &Context, found: &Stored<Upload>) -> Result<(), AppErro
     let entry = Entry { kind: "upload.expired", subject, before: Some(before), after: Some(after) };
     audit::record(&mut batch, context, None, entry)?;
     context.store.commit(batch).await
-}
-
-/// Goes on where a worker that died has left off.
-async fn take_over(
-    context: &Context,
-    objects: &Arc<dyn Objects>,
-    found: Stored<Upload>,
-) -> Result<(), AppError> {
-    let mut upload = found.value.clone();
-    upload.fence = upload.fence.saturating_add(1);
-    upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(LEASE_MS) });
-    let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
-    context.store.commit(batch).await?;
-    let leased = Stored { value: upload, revision: found.revision.saturating_add(1) };
-    complete::finish(context, objects, None, leased).await.map(|_| ())
 }
 
 /// The key of an upload that an artifact is served from, if any.

@@ -99,6 +99,7 @@ fn make(context: &Context, caller: &Caller, initiation: &Initiation) -> Result<U
         expires_at: now.saturating_add(context.settings.upload_expires_in_ms),
         lease: None,
         fence: 0,
+        deferred: false,
         artifact_id: None,
         failure: None,
     })

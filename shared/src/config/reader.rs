@@ -45,7 +45,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text(&mut self, path: &str) -> Option<String> {
+    pub(super) fn environment(&self) -> &'a BTreeMap<String, String> {
+        self.environment
+    }
+
+    /// A value that a choice made elsewhere cannot do without.
+    pub(super) fn needed(&mut self, path: &str, value: Option<String>) -> Option<String> {
+        let value = value.filter(|text| !text.is_empty());
+        if value.is_none() {
+            self.problem(path, "needed with the chosen `type`");
+        }
+        value
+    }
+
+    /// An environment variable that is not ours alone.
+    pub(super) fn variable(&mut self, name: &str) -> Option<String> {
+        let value = self.environment.get(name).filter(|text| !text.is_empty()).cloned();
+        if value.is_none() {
+            self.problem(name, "the environment variable is not set");
+        }
+        value
+    }
+
+    /// The content of the file that an environment variable names, if it does.
+    pub(super) fn file_of_variable(&mut self, name: &str) -> Option<Vec<u8>> {
+        let path = self.environment.get(name).filter(|path| !path.is_empty())?;
+        std::fs::read(path)
+            .map_err(|error| self.problem(name, format!("`{path}` cannot be read: {error}")))
+            .ok()
+    }
+
+    pub(super) fn text(&mut self, path: &str) -> Option<String> {
         match self.take(path)? {
             Value::String(text) => Some(text),
             Value::Number(number) => Some(number.to_string()),
@@ -62,7 +92,7 @@ impl<'a> Reader<'a> {
 
     /// An `http` or `https` URL without query, without the slash at its end.
     pub(super) fn url(&mut self, path: &str) -> Option<String> {
-        let text = self.text(path)?;
+        let text = self.text(path).filter(|text| !text.is_empty())?;
         match url::Url::parse(&text) {
             Ok(url)
                 if matches!(url.scheme(), "http" | "https")
@@ -86,6 +116,16 @@ impl<'a> Reader<'a> {
             self.problem(path, format!("expected a whole number from {} to {}", range.start(), range.end()));
             default
         })
+    }
+
+    /// A whole number for which there is no default here.
+    pub(super) fn whole_option(&mut self, path: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.take(path)?;
+        let number = value.as_i64().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.problem(path, format!("expected a whole number from {} to {}", range.start(), range.end()));
+        }
+        number
     }
 
     pub(super) fn flag(&mut self, path: &str, default: bool) -> bool {

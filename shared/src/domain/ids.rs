@@ -41,6 +41,11 @@ macro_rules! id_type {
                 Self(Ulid::from_parts(unix_ms, random))
             }
 
+            /// Its 128 bits.
+            pub const fn to_bits(self) -> u128 {
+                self.0.0
+            }
+
             /// When this id was made, Unix milliseconds.
             pub fn unix_ms(self) -> u64 {
                 self.0.timestamp_ms()

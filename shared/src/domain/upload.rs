@@ -36,6 +36,15 @@ pub enum ObjectKey {
 #[error("no key of managed storage has this form")]
 pub struct ObjectKeyError;
 
+impl ObjectKey {
+    /// The upload that it belongs to.
+    pub fn upload_id(self) -> UploadId {
+        match self {
+            Self::Staging(id) | Self::Locked(id) | Self::Copied(id) => id,
+        }
+    }
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -116,6 +125,9 @@ pub struct Upload {
     /// How many leases were taken so far; a worker that slept past its lease fails on it.
     #[serde(default)]
     pub fence: u64,
+    /// Whether its completion was left to a task: whoever completes it again is told to wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
     /// What it became.
     #[serde(default)]
     pub artifact_id: Option<ArtifactId>,

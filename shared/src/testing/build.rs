@@ -44,6 +44,7 @@ pub fn settings() -> Settings {
         decision_lifetime: 3_600,
         catalogue_max_age_ms: 5_000,
         catalogue_max_stale_ms: 300_000,
+        copy_at_once_max_bytes: u64::MAX,
         recheck_first_ms: 30_000,
     }
 }
@@ -56,7 +57,7 @@ pub fn context(items: Arc<dyn Items>, clock: &Arc<TestClock>, settings: Settings
         ids: Ids::new(Arc::clone(&clock), Arc::new(CountingEntropy::of(process))),
         clock,
         settings: Arc::new(settings),
-        bell: Arc::default(),
+        tasks: None,
     }
 }
 

@@ -23,6 +23,7 @@ pub struct FailingItems {
 struct Plan {
     down: bool,
     orders: Vec<Order>,
+    lagging: Vec<String>,
     conflicts: usize,
     last: Vec<Write>,
 }
@@ -74,9 +75,22 @@ impl FailingItems {
         self.order(On::Query(partition.into()), 1, trouble);
     }
 
+    /// The next look at a partition, by key or query, does not show yet what the last transaction put there.
+    pub fn lag(&self, partition: &str) {
+        self.plan().lagging.push(partition.into());
+    }
+
+    /// Whether this look shows nothing yet; each lag comes once.
+    fn lags(&self, partition: &str) -> bool {
+        let mut plan = self.plan();
+        let place = plan.lagging.iter().position(|lagging| lagging == partition);
+        place.map(|place| plan.lagging.remove(place)).is_some()
+    }
+
     /// Whether troubles were ordered that have not come yet.
     pub fn has_orders(&self) -> bool {
-        !self.plan().orders.is_empty()
+        let plan = self.plan();
+        !plan.orders.is_empty() || !plan.lagging.is_empty()
     }
 
     /// How many transactions found another state than they expected.
@@ -135,7 +149,12 @@ impl Items for FailingItems {
         if !Trouble::before(trouble.as_ref()).await {
             return Err(unavailable("nothing was looked at"));
         }
-        let items = self.inner.get(keys).await?;
+        let mut items = self.inner.get(keys).await?;
+        for (key, item) in keys.iter().zip(&mut items) {
+            if self.lags(&key.partition) {
+                *item = None;
+            }
+        }
         heard(trouble.as_ref(), items).await
     }
 
@@ -145,7 +164,10 @@ impl Items for FailingItems {
         if !Trouble::before(trouble.as_ref()).await {
             return Err(unavailable("the query was not made"));
         }
-        let items = self.inner.query(query).await?;
+        let mut items = self.inner.query(query).await?;
+        if self.lags(&query.partition) {
+            items.clear();
+        }
         heard(trouble.as_ref(), items).await
     }
 

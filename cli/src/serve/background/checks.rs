@@ -7,6 +7,7 @@ use std::{
 };
 
 use shared::{
+    adapters::tasks::bell::Bell,
     app::{
         context::Context,
         external::{self, Checker, Which},
@@ -28,7 +29,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Makes the checks that are due, until it is dropped.
 pub(super) async fn run(service: Arc<Embedded>) {
-    Checks::new(service.context.clone(), service.checker.clone(), MAX_CHECKS).run().await;
+    let bell = Arc::clone(&service.bell);
+    Checks::new(service.context.clone(), service.checker.clone(), MAX_CHECKS).run(&bell).await;
 }
 
 struct Checks {
@@ -65,14 +67,13 @@ impl Checks {
     }
 
     /// Runs until it is dropped, and the checks under way with it.
-    async fn run(mut self) {
-        let context = self.context.clone();
+    async fn run(mut self, bell: &Bell) {
         self.look().await;
         loop {
             self.begin();
             tokio::select! {
                 // However often it rang: one look sees it all.
-                () = context.bell.notified() => self.look().await,
+                () = bell.heard() => self.look().await,
                 () = tokio::time::sleep_until(self.next_look) => self.look().await,
                 Some(done) = self.tasks.join_next_with_id() => self.ended(done),
             }
@@ -171,20 +172,25 @@ mod tests {
 
     struct World {
         context: Context,
+        bell: Arc<Bell>,
         fetcher: Arc<ScriptedFetcher>,
     }
 
     impl World {
         fn new() -> Self {
             let clock = Arc::new(TestClock::at(1_700_000_000_000));
-            let context = build::context(Arc::new(MemoryItems::default()), &clock, build::settings(), 1);
-            Self { context, fetcher: Arc::default() }
+            let bell = Arc::new(Bell::default());
+            let items = Arc::new(MemoryItems::default());
+            let tasks = Some(Arc::clone(&bell) as _);
+            let context = Context { tasks, ..build::context(items, &clock, build::settings(), 1) };
+            Self { context, bell, fetcher: Arc::default() }
         }
 
         fn start(&self, most: usize) -> JoinHandle<()> {
             let objects = MemoryObjects::new("https://updates.example.com", UrlKey::from_bytes(&[7; 32]));
             let checker = Checker { fetcher: Arc::clone(&self.fetcher) as _, objects: Arc::new(objects) };
-            tokio::spawn(Checks::new(self.context.clone(), checker, most).run())
+            let (checks, bell) = (Checks::new(self.context.clone(), checker, most), Arc::clone(&self.bell));
+            tokio::spawn(async move { checks.run(&bell).await })
         }
 
         async fn registered(&self, name: &str) -> ArtifactId {
@@ -222,7 +228,7 @@ mod tests {
         for name in ["d", "e"] {
             world.fetcher.then(Line::Matches);
             world.registered(name).await;
-            world.context.bell.notify_one();
+            world.bell.ring();
         }
         until(|| async { world.available().await == 2 }).await;
         gates.iter().for_each(Gate::open);
@@ -240,7 +246,7 @@ mod tests {
         }
         let checks = world.start(2);
         until(|| async { world.fetcher.asked().len() == 2 }).await;
-        world.context.bell.notify_one();
+        world.bell.ring();
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(world.fetcher.asked().len(), 2);
         gates.iter().for_each(Gate::open);

@@ -57,6 +57,18 @@ impl S3Objects {
         Self { client, bucket: bucket.into(), credentials, copy_timeout: COPY_TIMEOUT }
     }
 
+    /// The store in `bucket`, reached as `config` says. `path_style` is for servers that do not know a bucket by its
+    /// host name, as most but AWS's own.
+    pub fn open(
+        config: &aws_types::SdkConfig,
+        bucket: impl Into<String>,
+        credentials: SharedCredentialsProvider,
+        path_style: bool,
+    ) -> Self {
+        let client = Client::from_conf(Builder::from(config).force_path_style(path_style).build());
+        Self::new(client, bucket, credentials)
+    }
+
     /// The same store, in which the copy of [`Objects::promote`] may take so long; all other calls keep the time limits of
     /// the client. A copy that S3 finishes after we gave it up is found by the next promote.
     #[must_use]

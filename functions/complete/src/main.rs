@@ -1,0 +1,12 @@
+//! The Lambda function `complete`.
+
+use shared::{config::Config, lambda, telemetry, wiring::Cloud};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let config = Config::from_env()?;
+    telemetry::start(&config.log_level);
+    let cloud = Cloud::open(config)?.with_tasks()?;
+    let ports = complete::Ports { context: cloud.context(), objects: cloud.objects()? };
+    lambda::serve(complete::router(ports), cloud.context()).await
+}

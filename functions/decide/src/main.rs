@@ -1,0 +1,12 @@
+//! The Lambda function `decide`.
+
+use shared::{config::Config, lambda, telemetry, wiring::Cloud};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let config = Config::from_env()?;
+    telemetry::start(&config.log_level);
+    let cloud = Cloud::open(config)?;
+    let ports = decide::Ports { context: cloud.context(), decider: cloud.decider().await? };
+    lambda::serve(decide::router(ports), cloud.context()).await
+}

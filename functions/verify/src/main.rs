@@ -1,0 +1,15 @@
+//! The Lambda function `verify`.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use shared::{config::Config, telemetry, wiring::Cloud};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let config = Config::from_env()?;
+    telemetry::start(&config.log_level);
+    let cloud = Cloud::open(config)?.with_tasks()?;
+    let ports = &verify::Ports { context: cloud.context(), checker: cloud.checker()? };
+    let handle =
+        |event: LambdaEvent<_>| async { Ok::<_, Error>(verify::handle(ports, event.payload).await?) };
+    lambda_runtime::run(service_fn(handle)).await
+}

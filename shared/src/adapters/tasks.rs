@@ -1,0 +1,5 @@
+//! Who does work in the background.
+
+pub mod bell;
+#[cfg(feature = "sqs")]
+pub mod sqs;

@@ -1,0 +1,74 @@
+//! What a configuration means, and what is said of a wrong one.
+
+use super::*;
+
+fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Config::read(text, &environment, Path::new("/data"))
+}
+
+#[test]
+fn nothing_said_means_one_machine_under_the_data_folder() {
+    let config = read("", &[("BP_API_TOKEN", "x"), ("BP_TEST", "y"), ("PATH", "/bin")]).unwrap();
+    assert_eq!(config.storage, Storage::Filesystem { root: "/data/objects".into() });
+    assert_eq!(config.metadata, Metadata::Sqlite { path: "/data/bigpicture.db".into() });
+    assert_eq!(config.base_url, None);
+    assert_eq!(config.upload_expires_in_seconds, 86_400);
+}
+
+#[test]
+fn the_environment_is_laid_over_the_file() {
+    let text = "base_url: https://a.example\nuploads: { expires_in_seconds: 60 }\n";
+    let config =
+        read(text, &[("BP_UPLOADS__EXPIRES_IN_SECONDS", "90"), ("BP_BASE_URL", "https://b.example/")]);
+    let config = config.unwrap();
+    assert_eq!(config.upload_expires_in_seconds, 90);
+    assert_eq!(config.base_url.as_deref(), Some("https://b.example"));
+}
+
+#[test]
+fn every_bad_value_is_reported_together() {
+    let text = "base_url: ftp://x\nuploads: { expires_in_seconds: soon, max_size_bytes: 0 }\nstrange: 1\n\
+                storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n\
+                repositories: [{ name: x, type: tape, url_prefix: 'https://a.example/b/../c' }]\nlog: { level: all }\n";
+    let error = read(text, &[]).unwrap_err();
+    for key in [
+        "base_url",
+        "uploads.expires_in_seconds",
+        "uploads.max_size_bytes",
+        "strange",
+        "storage.type",
+        "signing.mode",
+        "external.allow_declared",
+        "external.typo",
+        "repositories[0]",
+        "log.level",
+    ] {
+        let of_key = |problem: &&String| {
+            problem.starts_with(&format!("`{key}`")) || problem.starts_with(&format!("{key}: "))
+        };
+        assert!(error.problems.iter().any(|problem| of_key(&problem)), "{key}: {error}");
+    }
+    assert!(!error.to_string().contains("`repositories`: there is no such key"), "{error}");
+}
+
+#[test]
+fn the_documented_page_is_understood_where_it_is_built_and_named_where_it_is_not() {
+    let text = "storage: { type: gcs, gcs: { bucket: b, project: p } }\n";
+    let error = read(text, &[]).unwrap_err();
+    assert!(error.to_string().contains("not built yet"), "{error}");
+}
+
+#[test]
+fn repositories_take_credentials_by_reference_alone() {
+    let text = "repositories:\n- { name: a, type: https, url_prefix: 'https://files.example.com/x', \
+                credentials: 'env:FILES_AUTH', products: [editor] }\n";
+    let config = read(text, &[("FILES_AUTH", "Bearer abc")]).unwrap();
+    let entry = &config.repositories[0];
+    assert_eq!(entry.credentials.as_ref().unwrap().reveal(), "Bearer abc");
+    assert!(!format!("{config:?}").contains("abc"));
+    let missing = read(text, &[]).unwrap_err().to_string();
+    assert!(missing.contains("FILES_AUTH") && !missing.contains("abc"), "{missing}");
+    let plain = read(&text.replace("env:FILES_AUTH", "Bearer abc"), &[]).unwrap_err().to_string();
+    assert!(plain.contains("env:NAME") && !plain.contains("abc"), "{plain}");
+}

@@ -1,0 +1,117 @@
+//! The whole service in one process, over the filesystem, SQLite and a key in a file.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use super::{WiringError, fetcher, settings};
+use crate::{
+    adapters::{
+        clock::{SystemClock, SystemEntropy},
+        metadata::sqlite::SqliteItems,
+        objects::{filesystem::FilesystemObjects, signed_url::UrlKey},
+        signer::local::LocalSigner,
+        tasks::bell::Bell,
+    },
+    app::{
+        context::Context,
+        decisions::Decider,
+        external::Checker,
+        keyset::{self, KeysetError, Unlisted},
+        store::Store,
+    },
+    config::{Config, Metadata, Signing, Storage},
+    ports::{
+        clock::{Clock, Entropy, Ids},
+        objects::{Objects, Receiver},
+        signer::Signer,
+    },
+};
+
+/// The whole service on one machine, without the routes.
+#[derive(Debug)]
+pub struct Embedded {
+    /// What every use case is given.
+    pub context: Context,
+    /// Managed bytes.
+    pub objects: Arc<dyn Objects>,
+    /// The receiving side of managed bytes.
+    pub receiver: Arc<dyn Receiver>,
+    /// Who answers questions.
+    pub decider: Arc<Decider>,
+    /// What the checks of the background need.
+    pub checker: Checker,
+    /// Rung when there is work for the background.
+    pub bell: Arc<Bell>,
+    /// The records, for cleaning up.
+    pub items: Arc<SqliteItems>,
+}
+
+/// Puts the service of one machine together. `base_url` is used where the configuration names none.
+///
+/// # Errors
+/// [`WiringError`]
+pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Embedded, WiringError> {
+    let base_url = config.base_url.clone().unwrap_or_else(|| base_url.to_owned());
+    let Metadata::Sqlite { path } = &config.metadata else {
+        return Err(WiringError::NotChosen("metadata.type: sqlite"));
+    };
+    make_parent(path)?;
+    let items = Arc::new(SqliteItems::open(path)?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+    let bell = Arc::new(Bell::default());
+    let context = Context {
+        store: Store::new(Arc::clone(&items) as _),
+        ids: Ids::new(Arc::clone(&clock), Arc::clone(&entropy)),
+        clock,
+        settings: Arc::new(settings(config, &base_url)),
+        tasks: Some(Arc::clone(&bell) as _),
+    };
+    let Storage::Filesystem { root } = &config.storage else {
+        return Err(WiringError::NotChosen("storage.type: filesystem"));
+    };
+    let url_key = url_key(&data.join("upload-urls.key"), entropy.as_ref())?;
+    let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
+        .map_err(|source| WiringError::File { path: root.clone(), source })?;
+    let objects = Arc::new(objects);
+    let Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing else {
+        return Err(WiringError::NotChosen("signing.type: local"));
+    };
+    let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
+    let may_make = *take_up_new_key || keyset::newest(&context).await.map_err(KeysetError::from)?.is_none();
+    let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, may_make.then_some(*algorithm))?);
+    let keyset = keyset::ensure(&context, signer.public_key(), unlisted).await?;
+    let decider = Arc::new(Decider::new(context.clone(), signer, keyset));
+    let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
+    Ok(Embedded {
+        context,
+        objects: Arc::clone(&objects) as _,
+        receiver: objects,
+        decider,
+        checker,
+        items,
+        bell,
+    })
+}
+
+fn make_parent(path: &Path) -> Result<(), WiringError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    fs::create_dir_all(folder).map_err(|source| WiringError::File { path: folder.to_owned(), source })
+}
+
+/// The secret that signs upload URLs: made once, so that URLs outlive a restart.
+fn url_key(path: &Path, entropy: &dyn Entropy) -> Result<UrlKey, WiringError> {
+    let failed = |source| WiringError::File { path: path.to_owned(), source };
+    if !path.try_exists().map_err(failed)? {
+        let mut fresh = [0_u8; 32];
+        if !entropy.fill(&mut fresh) {
+            return Err(WiringError::Entropy);
+        }
+        make_parent(path)?;
+        crate::adapters::secret_file::create(path, &fresh).map_err(failed)?;
+    }
+    let bytes = crate::adapters::secret_file::read(path).map_err(failed)?;
+    let bytes: [u8; 32] = bytes
+        .try_into()
+        .map_err(|_| failed(io::Error::other("it does not hold 32 bytes: delete it to make another")))?;
+    Ok(UrlKey::from_bytes(&bytes))
+}
