@@ -2,9 +2,15 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Subcommand;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use shared::{
+    adapters::clock::{SystemClock, SystemEntropy},
+    domain::token::TokenText,
+    ports::clock::{Clock, Ids},
+};
 
 use crate::api::Call;
 use crate::context::{Context, Page, put};
@@ -46,6 +52,13 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_name = "FILE")]
         write_to: Option<PathBuf>,
     },
+    /// Make the first token of a deployment on AWS: the secret goes to a file here, and what is printed, its hash, to
+    /// the function `verify`.
+    Bootstrap {
+        /// The new file for the secret, readable by you alone.
+        #[arg(long, value_name = "FILE")]
+        write_to: PathBuf,
+    },
     /// List tokens, without their secrets.
     List {
         #[command(flatten)]
@@ -80,6 +93,7 @@ pub(crate) async fn run(context: &Context, command: TokenCommand) -> Result<(), 
             put(&mut body, "expires_at", expires_at);
             create(context, Value::Object(body), write_to.as_deref()).await
         }
+        TokenCommand::Bootstrap { write_to } => bootstrap(context, &write_to),
         TokenCommand::List { page } => {
             context.list(Call::get(&["v1", "tokens"]), &page, "tokens", COLUMNS).await
         }
@@ -113,6 +127,24 @@ async fn create(context: &Context, body: Value, write_to: Option<&Path>) -> Resu
         Some(path) => context.out.note(&format!("the secret is in `{}`", path.display())),
         None => context.out.note("the secret is shown this once: keep it now"),
     }
+    Ok(())
+}
+
+/// Nothing is asked of a service: it learns of the token by the printed hash alone.
+fn bootstrap(context: &Context, write_to: &Path) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids = Ids::new(clock, Arc::new(SystemEntropy::default()));
+    let mut random = [0_u8; 32];
+    let made = ids.secret(&mut random).and_then(|()| ids.token());
+    let id = made.map_err(|error| Failure::negative("NO_ENTROPY", error.to_string()))?;
+    let text = TokenText::make(id, &random);
+    let mut file = new_private_file(write_to).map_err(Failure::file(write_to))?;
+    writeln!(file, "{}", text.text.reveal()).map_err(Failure::file(write_to))?;
+    file.sync_all().map_err(Failure::file(write_to))?;
+    println!("{}", json!({ "task": "bootstrap", "token_id": id, "hash": text.hash() }));
+    context
+        .out
+        .note(&format!("the secret is in `{}`; invoke `verify` with the line above", write_to.display()));
     Ok(())
 }
 

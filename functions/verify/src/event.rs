@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use shared::ports::tasks::Task;
+use shared::{
+    domain::{digest::Sha256, ids::TokenId},
+    ports::tasks::Task,
+};
 
 /// What the function was invoked with.
 #[derive(Debug)]
@@ -29,6 +32,13 @@ pub(crate) struct Message {
 pub(crate) enum Order {
     /// A task of our own.
     Task(Task),
+    /// Make the first token known; by hand alone.
+    Bootstrap {
+        /// Its id.
+        token_id: TokenId,
+        /// SHA-256 of its text, which stays with the operator.
+        hash: Sha256,
+    },
     /// An object may have come to be there.
     Arrived {
         /// Its key.
@@ -51,6 +61,13 @@ enum Delivered {
         detail: Detail,
     },
     Task(Task),
+    ByHand(ByHand),
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case", deny_unknown_fields)]
+enum ByHand {
+    Bootstrap { token_id: TokenId, hash: Sha256 },
 }
 
 /// Of an object's arrival: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>.
@@ -69,6 +86,9 @@ impl Event {
     pub(crate) fn read(event: Value) -> Result<Self, serde_json::Error> {
         match serde_json::from_value(event)? {
             Delivered::Batch { records } => Ok(Self::Batch(records)),
+            Delivered::ByHand(ByHand::Bootstrap { token_id, hash }) => {
+                Ok(Self::One(Order::Bootstrap { token_id, hash }))
+            }
             other => Order::of(other).map(Self::One),
         }
     }
@@ -85,6 +105,8 @@ impl Order {
         match delivered {
             Delivered::Task(task) => Ok(Self::Task(task)),
             Delivered::Batch { .. } => Err(unknown("a batch in a message")),
+            // Whoever may send messages may not make tokens.
+            Delivered::ByHand(_) => Err(unknown("what is done by hand alone")),
             Delivered::Notice { source, kind, detail } => match (source.as_str(), kind.as_str()) {
                 ("aws.s3", "Object Created") => {
                     let object = detail.object.ok_or_else(|| unknown("an arrival without its object"))?;

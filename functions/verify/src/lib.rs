@@ -12,6 +12,7 @@ use shared::{
         error::AppError,
         external::{self, Checker, Which},
         sweep::{self, Leases},
+        tokens,
     },
     domain::upload::ObjectKey,
     ports::tasks::Task,
@@ -38,6 +39,9 @@ pub enum VerifyError {
         "the event cannot be read: expected a task, a batch of a queue, an object's arrival or a schedule's tick"
     )]
     Unknown(#[source] serde_json::Error),
+    /// The first token is made once.
+    #[error("the deployment has a token already: make others with that one")]
+    HasTokens,
     /// It could not be done now.
     #[error(transparent)]
     App(#[from] AppError),
@@ -80,6 +84,12 @@ async fn run(ports: &Ports, order: &Order) -> Result<(), VerifyError> {
             complete::resume(context, &checker.objects, *upload_id).await?;
         }
         Order::Task(Task::Sweep) => sweep_all(context, checker).await?,
+        Order::Bootstrap { token_id, hash } => {
+            match tokens::bootstrap_unseen(context, *token_id, *hash).await {
+                Err(AppError::Raced) => return Err(VerifyError::HasTokens),
+                done => done?,
+            }
+        }
         Order::Arrived { key } => {
             // Keys of another form are somebody else's.
             if let Ok(key) = key.parse::<ObjectKey>() {

@@ -159,7 +159,9 @@ impl Catalogues {
                 self.failed_at.store(self.context.clock.now_ms(), Ordering::Relaxed);
                 let max_stale = self.context.settings.catalogue_max_stale_ms;
                 let facts = self.remembered(product, tenant, max_stale, After::Decisive).ok_or(error)?;
-                tracing::warn!(product.id = %product, "the metadata store does not answer: deciding from memory");
+                tracing::warn!(
+                    event = "decided_from_memory", product.id = %product, "the metadata store does not answer"
+                );
                 return Ok(facts);
             }
             Err(other) => return Err(other),

@@ -205,6 +205,8 @@ async fn fail(
     let after = json!({ "state": "FAILED", "reason": error.to_string() });
     match write_end(context, caller, leased, &upload, "upload.failed", after, Batch::default()).await {
         Ok(()) => {
+            let code = upload.failure.as_ref().map(|failure| failure.code.as_str());
+            tracing::warn!(event = "upload_rejected", upload.id = %upload.upload_id, code, "an upload is rejected");
             discard(objects, upload.upload_id, None).await;
             error
         }

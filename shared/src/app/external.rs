@@ -233,6 +233,9 @@ async fn conclude(
         audit::record(&mut batch, context, None, entry)?;
     }
     context.store.commit(batch).await?;
+    if state == ArtifactState::Quarantined && state != found.value.state {
+        tracing::warn!(event = "artifact_drifted", artifact.id = %id, "an artifact is withheld by its check");
+    }
     Ok(next)
 }
 

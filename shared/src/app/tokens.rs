@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
+        digest::Sha256,
         ids::TokenId,
         names::{ProductId, TenantId},
         token::{Scope, Token, TokenText},
@@ -53,16 +54,21 @@ pub async fn create(
         return Err(AppError::invalid("expires_at", "a token cannot outlive the one that makes it"));
     }
     let text = new_text(context)?;
-    let token = describe(context, new, &text, Some(caller.token_id));
+    let token = describe(context, new, (text.token_id, text.hash()), Some(caller.token_id));
     store(context, Some(caller), &token, Batch::default()).await?;
     Ok((token, text))
 }
 
-fn describe(context: &Context, new: &NewToken, text: &TokenText, by: Option<TokenId>) -> Token {
+fn describe(
+    context: &Context,
+    new: &NewToken,
+    (token_id, hash): (TokenId, Sha256),
+    by: Option<TokenId>,
+) -> Token {
     Token {
-        token_id: text.token_id,
+        token_id,
         name: new.name.clone(),
-        hash: text.hash(),
+        hash,
         scopes: new.scopes.clone(),
         tenant_id: new.tenant_id.clone(),
         product_id: new.product_id.clone(),
@@ -132,10 +138,24 @@ pub fn new_text(context: &Context) -> Result<TokenText, AppError> {
 /// # Errors
 /// [`AppError::Raced`] where somebody else has made one, and those of the store.
 pub async fn bootstrap(context: &Context, text: &TokenText) -> Result<(), AppError> {
+    bootstrap_unseen(context, text.token_id, text.hash()).await
+}
+
+/// The same for a token whose text stays with the operator: its hash is all that is ever seen here. Doing it again with
+/// the same token changes nothing.
+///
+/// # Errors
+/// [`AppError::Raced`] where the deployment has another token, and those of the store.
+pub async fn bootstrap_unseen(context: &Context, token_id: TokenId, hash: Sha256) -> Result<(), AppError> {
     // Read before the tokens are looked for: whoever makes one meanwhile changes it.
     let before: Option<Stored<serde_json::Value>> = context.store.get(keys::bootstrap()).await?;
     if bootstrap_needed(context).await? == Bootstrap::Done {
-        return Err(AppError::Raced);
+        let known: Option<Stored<Token>> = context.store.get(keys::token(token_id)).await?;
+        return if known.is_some_and(|known| known.value.hash == hash) {
+            Ok(())
+        } else {
+            Err(AppError::Raced)
+        };
     }
     let new = NewToken {
         name: "bootstrap".into(),
@@ -144,7 +164,7 @@ pub async fn bootstrap(context: &Context, text: &TokenText) -> Result<(), AppErr
         product_id: None,
         expires_at: None,
     };
-    let token = describe(context, &new, text, None);
+    let token = describe(context, &new, (token_id, hash), None);
     let mut batch = Batch::default();
     batch.put(keys::bootstrap(), &json!({ "token_id": token.token_id }), unchanged(before.as_ref()))?;
     store(context, None, &token, batch).await

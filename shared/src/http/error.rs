@@ -64,7 +64,8 @@ fn ours(status: StatusCode, code: &'static str, message: &str, error: &AppError)
         causes.push_str(&cause.to_string());
         source = cause.source();
     }
-    tracing::error!(code, causes, "a request failed for a reason of ours");
+    let event = matches!(error, AppError::Signer(_)).then_some("signer_failed");
+    tracing::error!(event, code, causes, "a request failed for a reason of ours");
     ApiError::new(status, code, message)
 }
 

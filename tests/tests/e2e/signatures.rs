@@ -51,3 +51,46 @@ async fn decisions_verify_with_jose_against_the_jwks_and_a_changed_signature_doe
     verifier.arg(Path::new(&folder).join("verify.mjs"));
     assert_eq!(judged(verifier).await, ["INSTALL", "NONE", "refused"]);
 }
+
+#[test]
+fn the_python_client_passes_its_own_tests() {
+    let mut tests = Command::new(settings::python("python"));
+    tests.args(["-B", "-m", "unittest", "discover", "-s"]).arg(settings::checkout("clients/python"));
+    let output = tests.output().expect("started tests");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn the_python_client_checks_and_downloads_an_update() {
+    let server = Server::shared();
+    let api = server.admin();
+    let product = api.product("python").await;
+    api.publish(&product, "1.1.0", json!({})).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let keyset: Value = server.anonymous().get("/v1/keyset").await.ok(200);
+    std::fs::write(folder.path().join("keyset.json"), keyset.to_string()).expect("a file");
+    let client = |version: &str| {
+        let mut client = Command::new(settings::python("python"));
+        client.arg("-B").arg(settings::checkout("clients/python/bigpicture_client.py"));
+        client.args(["download", "--server", server.base(), "--keyset", "keyset.json", "--state", "state"]);
+        client.args([
+            "--product",
+            &product,
+            "--version",
+            version,
+            "--platform",
+            "windows",
+            "--arch",
+            "x86_64",
+        ]);
+        client.args(["--into", ".", "--always-nonce", "--allow-loopback-http"]).current_dir(folder.path());
+        let output = client.output().expect("a started client");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let update = client("1.0.0");
+    let artifact = &update["decision"]["artifact"];
+    let bytes = std::fs::read(folder.path().join(update["path"].as_str().expect("a path"))).expect("a file");
+    assert_eq!(e2e::bytes::sha256(&bytes), artifact["sha256"].as_str().expect("a digest"));
+    assert_eq!(client("1.1.0")["decision"]["reason"], "UP_TO_DATE");
+}
