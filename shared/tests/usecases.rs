@@ -16,6 +16,8 @@ mod completion;
 mod decisions;
 #[path = "usecases/idempotency.rs"]
 mod idempotency;
+#[path = "usecases/large.rs"]
+mod large;
 #[path = "usecases/leases.rs"]
 mod leases;
 #[path = "usecases/pages.rs"]

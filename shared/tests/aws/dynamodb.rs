@@ -100,14 +100,29 @@ async fn items_beyond_the_limits_of_one_answer_are_all_read() {
     assert!(store.query(&query(0, true)).await.unwrap().is_empty());
 }
 
+/// Text of so many bytes that compression does not make a third of.
+fn noise(length: usize) -> String {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut letters = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + u8::try_from(state % 90).unwrap())
+    });
+    letters.by_ref().take(length).collect()
+}
+
 #[tokio::test]
 #[ignore = "needs DynamoDB: set BP_TEST_DYNAMODB to the URL of a server"]
 async fn the_largest_item_is_stored_and_a_larger_one_refused_before_the_call() {
     let store = store().await;
-    let largest = MAX_ITEM_BYTES - 100;
-    store.commit(vec![put("a", "x".repeat(largest), Expect::Absent)]).await.unwrap();
-    let writes =
-        vec![put("b", "{}".into(), Expect::Absent), put("c", "x".repeat(MAX_ITEM_BYTES), Expect::Absent)];
+    // Ten times as long as an item may be, and compressed a fraction of it.
+    let compressible = r#"{"version":"1.2.3"},"#.repeat(MAX_ITEM_BYTES / 2);
+    store.commit(vec![put("a", compressible.clone(), Expect::Absent)]).await.unwrap();
+    let found = store.get(&[Key::new("p", "a")]).await.unwrap();
+    assert!(found[0].as_ref().unwrap().body == compressible);
+    let noise = noise(MAX_ITEM_BYTES * 3);
+    let writes = vec![put("b", "{}".into(), Expect::Absent), put("c", noise, Expect::Absent)];
     let refused = store.commit(writes).await.unwrap_err();
     let CommitError::Unavailable(cause) = refused else { panic!("{refused:?}") };
     assert!(cause.0.to_string().contains("more than the 409600 of an item"), "{}", cause.0);

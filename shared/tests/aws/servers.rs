@@ -18,6 +18,7 @@ pub(crate) fn config(endpoint_url: &str) -> SdkConfig {
     sdk_config(&AwsSettings {
         region: "us-east-1".into(),
         endpoint_url: Some(endpoint_url.into()),
+        ca_pem: None,
         credentials: AwsCredentials {
             access_key_id: "test".into(),
             secret_access_key: Secret::new("test".into()),

@@ -7,7 +7,7 @@
 //! | `partition` | S, partition key | [`Key::partition`] |
 //! | `sort` | S, sort key | [`Key::sort`]; DynamoDB orders it byte by byte, as the port asks |
 //! | `revision` | N | 1 when made, one more at each put; conditions name it |
-//! | `body` | S | the document, JSON text |
+//! | `body` | S, or B | the document, JSON text; from 2 KiB on raw DEFLATE of it (RFC 1951), where that is shorter |
 //! | `expires_at` | N, the table's TTL attribute, optional | when it may be cleaned away; nothing waits for that |
 //!
 //! There is no index: each list is a partition. An item is at most [`MAX_ITEM_BYTES`].

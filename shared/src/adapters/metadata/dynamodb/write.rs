@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
-    row::{BODY, EXPIRES_AT, REVISION, check_size, key_row, number, row, text},
+    row::{BODY, EXPIRES_AT, REVISION, checked, key_row, number, row},
     service_error, unavailable,
 };
-use crate::ports::items::{CommitError, Expect, Key, Write};
+use crate::ports::items::{CommitError, Expect, ItemsUnavailable, Key, Write};
 
 /// Tries of a transaction that meets another one under way.
 const MAX_TRIES: u32 = 4;
@@ -44,14 +44,19 @@ macro_rules! under {
 }
 
 /// A put whatever is there: only the store knows the revision that it follows.
-fn put_over(table: &str, key: &Key, body: &str, expires_at: Option<i64>) -> Result<Update, BuildError> {
+fn put_over(
+    table: &str,
+    key: &Key,
+    body: AttributeValue,
+    expires_at: Option<i64>,
+) -> Result<Update, BuildError> {
     let update = Update::builder()
         .table_name(table)
         .set_key(Some(key_row(key)))
         .expression_attribute_names("#b", BODY)
         .expression_attribute_names("#e", EXPIRES_AT)
         .expression_attribute_names("#r", REVISION)
-        .expression_attribute_values(":b", text(body))
+        .expression_attribute_values(":b", body)
         .expression_attribute_values(":one", number(1));
     match expires_at {
         Some(at) => update
@@ -66,30 +71,34 @@ fn put(
     table: &str,
     (key, body, expires_at): (&Key, &str, Option<i64>),
     expect: Expect,
-) -> Result<TransactWriteItem, BuildError> {
+) -> Result<TransactWriteItem, ItemsUnavailable> {
     let item = TransactWriteItem::builder();
+    let body = checked(key, body).map_err(unavailable)?;
     let revision = match expect {
-        Expect::Anything => return Ok(item.update(put_over(table, key, body, expires_at)?).build()),
+        Expect::Anything => {
+            let update = put_over(table, key, body, expires_at).map_err(unavailable)?;
+            return Ok(item.update(update).build());
+        }
         Expect::Absent => 1,
         Expect::Revision(revision) => revision.saturating_add(1),
     };
     let put = Put::builder().table_name(table).set_item(Some(row(key, revision, body, expires_at)));
-    Ok(item.put(under!(put, expect).build()?).build())
+    Ok(item.put(under!(put, expect).build().map_err(unavailable)?).build())
 }
 
 /// A write in DynamoDB's words; `None` where there is nothing to do and nothing to check.
-fn transact_item(table: &str, write: &Write) -> Result<Option<TransactWriteItem>, BuildError> {
+fn transact_item(table: &str, write: &Write) -> Result<Option<TransactWriteItem>, ItemsUnavailable> {
     let item = TransactWriteItem::builder();
     let item = match write {
         Write::Put { key, body, expect, expires_at } => put(table, (key, body, *expires_at), *expect)?,
         Write::Delete { key, expect } => {
             let delete = Delete::builder().table_name(table).set_key(Some(key_row(key)));
-            item.delete(under!(delete, *expect).build()?).build()
+            item.delete(under!(delete, *expect).build().map_err(unavailable)?).build()
         }
         Write::Check { expect: Expect::Anything, .. } => return Ok(None),
         Write::Check { key, expect } => {
             let check = ConditionCheck::builder().table_name(table).set_key(Some(key_row(key)));
-            item.condition_check(under!(check, *expect).build()?).build()
+            item.condition_check(under!(check, *expect).build().map_err(unavailable)?).build()
         }
     };
     Ok(Some(item))
@@ -126,10 +135,7 @@ fn harmless(code: &str) -> bool {
 pub(super) async fn commit(client: &Client, table: &str, writes: &[Write]) -> Result<(), CommitError> {
     let (mut items, mut places) = (Vec::new(), Vec::new());
     for (place, write) in writes.iter().enumerate() {
-        if let Write::Put { key, body, .. } = write {
-            check_size(key, body).map_err(unavailable)?;
-        }
-        if let Some(item) = transact_item(table, write).map_err(unavailable)? {
+        if let Some(item) = transact_item(table, write)? {
             items.push(item);
             places.push(place);
         }
