@@ -17,8 +17,10 @@ use crate::domain::{
 };
 
 mod reader;
+mod signing;
 
 use reader::Reader;
+pub use signing::{SigningBudget, SigningMode};
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -31,6 +33,10 @@ pub struct Config {
     pub metadata: Metadata,
     /// What signs decisions.
     pub signing: Signing,
+    /// Which key signs decisions; by default the key in the file itself.
+    pub signing_mode: SigningMode,
+    /// How often a remote key may sign in direct mode.
+    pub signing_budget: SigningBudget,
     /// How external artifacts are treated.
     pub external: External,
     /// How long an upload lives, in seconds: 1 to 2 592 000 (30 days), by default 86 400.
@@ -193,7 +199,9 @@ impl Config {
     /// Reads every value before it gives up on any: what is wrong with one says nothing about the others.
     fn gather(reader: &mut Reader<'_>, data: &Path) -> Option<Self> {
         let (storage, metadata) = (storage(reader, data), metadata(reader, data));
-        let signing = signing(reader, data);
+        let signing_key = signing(reader, data);
+        let signing_mode = signing::mode(reader, "direct");
+        let signing_budget = signing::budget(reader);
         let log_level = reader.word("log.level", &["error", "warn", "info", "debug"], &[], "info");
         let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
         let external = external(reader);
@@ -206,7 +214,9 @@ impl Config {
             base_url,
             storage: storage?,
             metadata: metadata?,
-            signing: signing?,
+            signing: signing_key?,
+            signing_mode: signing_mode?,
+            signing_budget,
             external,
             upload_expires_in_seconds,
             upload_max_size_bytes: max_size.unsigned_abs(),
@@ -276,9 +286,7 @@ fn signing(reader: &mut Reader, data: &Path) -> Option<Signing> {
     let key_file = reader.path("signing.local.key_file").unwrap_or_else(|| data.join("signing.pem"));
     let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
     let take_up_new_key = reader.flag("signing.take_up_new_key", false);
-    let mode = reader.word("signing.mode", &["direct"], &["delegated"], "direct");
     let kind = reader.word("signing.type", &["local"], &["kms"], "local");
-    mode?;
     kind?;
     let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
     Some(Signing::Local { key_file, algorithm, take_up_new_key })
@@ -334,7 +342,7 @@ mod tests {
     #[test]
     fn every_bad_value_is_reported_together() {
         let text = "base_url: ftp://x\nuploads: { expires_in_seconds: soon, max_size_bytes: 0 }\nstrange: 1\n\
-                    storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n\
+                    storage: { type: tape }\nsigning: { mode: sideways, budget: { burst: 4 } }\nexternal: { allow_declared: 3, typo: 1 }\n\
                     repositories: [{ name: x, type: tape, url_prefix: 'https://a.example/b/../c' }]\nlog: { level: all }\n";
         let error = read(text, &[]).unwrap_err();
         for key in [
@@ -344,6 +352,7 @@ mod tests {
             "strange",
             "storage.type",
             "signing.mode",
+            "signing.budget.burst",
             "external.allow_declared",
             "external.typo",
             "repositories[0]",

@@ -121,8 +121,8 @@ fn a_name_in_a_comment_or_without_an_attribute_is_no_test() {
 
 /// The dotted keys that the configuration reads, as far as they stand in its code as texts.
 fn keys() -> BTreeSet<String> {
-    let code = read("shared/src/config.rs");
-    let code = code.split("#[cfg(test)]").next().unwrap();
+    let files = ["shared/src/config.rs", "shared/src/config/signing.rs"].map(read);
+    let code: String = files.iter().map(|file| file.split("#[cfg(test)]").next().unwrap()).collect();
     let calls = [".url(", ".path(", ".word(", ".whole(", ".flag(", ".ports("];
     let texts = calls.iter().flat_map(|call| code.split(call).skip(1));
     texts
