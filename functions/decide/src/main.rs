@@ -7,6 +7,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let config = Config::from_env()?;
     telemetry::start(&config.log_level);
     let cloud = Cloud::open(config)?;
-    let ports = decide::Ports { context: cloud.context(), decider: cloud.decider().await? };
+    let ports = decide::Ports { context: cloud.context(), decider: cloud.decider()? };
+    ports.decider.warm_up().await;
     lambda::serve(decide::router(ports), cloud.context()).await
 }
