@@ -6,17 +6,20 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Sockets that a program or a child of it has beyond loopback, as far as the system tells, which is Linux.
 pub(crate) fn beyond_loopback(program: u32) -> Vec<String> {
-    let sockets: BTreeSet<String> = family(program).into_iter().flat_map(sockets).collect();
-    ["tcp", "tcp6", "udp", "udp6"]
-        .into_iter()
-        .flat_map(|table| {
-            let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
-            let open = text.lines().skip(1).filter_map(open).collect::<Vec<_>>();
-            open.into_iter().map(move |socket| (table, socket))
-        })
-        .filter(|(_, socket)| !socket.address.is_loopback() && sockets.contains(&socket.number))
-        .map(|(table, socket)| format!("{table} {} port {}", socket.address, socket.port))
-        .collect()
+    let sockets = taking(program).into_iter().filter(|(_, socket)| !socket.address.is_loopback());
+    sockets.map(|(table, socket)| format!("{table} {} port {}", socket.address, socket.port)).collect()
+}
+
+/// Where a program and its children take connections or datagrams, by protocol.
+fn taking(program: u32) -> Vec<(&'static str, Open)> {
+    let own: BTreeSet<String> = family(program).into_iter().flat_map(sockets).collect();
+    let mut taking = Vec::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+        let open = text.lines().filter_map(open).filter(|socket| own.contains(&socket.number));
+        taking.extend(open.map(|socket| (table, socket)));
+    }
+    taking
 }
 
 /// A program with its children, their children and so on.
@@ -90,7 +93,7 @@ fn address_of(digits: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{beyond_loopback, open};
+    use super::{beyond_loopback, family, open, taking};
 
     /// Such a line, with the address in the machine's order.
     fn line(words: &[u32], rest: &str) -> String {
@@ -126,10 +129,23 @@ mod tests {
         assert_eq!(open("  sl  local_address rem_address   st"), None);
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
-    fn this_program_is_open_to_nobody() {
+    fn a_program_is_seen_to_listen_on_loopback() {
         let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(beyond_loopback(std::process::id()), Vec::<String>::new());
-        drop(here);
+        let port = here.local_addr().unwrap().port();
+        let id = std::process::id();
+        assert!(taking(id).iter().any(|(table, socket)| (*table, socket.port) == ("tcp", port)));
+        assert_eq!(beyond_loopback(id), Vec::<String>::new());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_belongs_to_the_family() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        assert!(family(std::process::id()).contains(&child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 }
