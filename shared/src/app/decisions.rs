@@ -83,7 +83,7 @@ impl Decider {
     /// again where it is needed.
     pub async fn warm_up(&self) {
         let heads = [keys::deployment()];
-        let (_, _) = futures_util::join!(self.context.store.get_raw(&heads), self.signing.open());
+        let (_, _) = tokio::join!(self.context.store.get_raw(&heads), self.signing.open());
     }
 
     /// Answers a question; `may_see_restricted` opens channels that look empty to others.
