@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{template::{FUNCTIONS, Template}, text};
+use crate::{
+    template::{FUNCTIONS, Template},
+    text,
+};
 
 #[test]
 fn nothing_is_built_with_aws_lc_unless_its_jitter_entropy_is_off() {
@@ -18,7 +21,8 @@ fn each_function_is_built_from_the_crate_of_its_name() {
     let template = Template::read();
     let functions = template.of_type("AWS::Serverless::Function");
     assert_eq!(functions.len(), FUNCTIONS.len(), "{:?}", functions.keys());
-    let folders: BTreeSet<String> = FUNCTIONS.iter().map(|function| format!("functions/{function}")).collect();
+    let folders: BTreeSet<String> =
+        FUNCTIONS.iter().map(|function| format!("functions/{function}")).collect();
     let built: BTreeSet<String> =
         functions.values().map(|properties| properties["CodeUri"].as_str().unwrap().to_owned()).collect();
     assert_eq!(built, folders);

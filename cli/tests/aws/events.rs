@@ -17,7 +17,8 @@ pub(crate) fn files() -> BTreeSet<String> {
         .map(|file| {
             let file = file.unwrap().path();
             let name = file.strip_prefix(path("events")).unwrap().to_str().unwrap().replace('\\', "/");
-            assert!(file.is_file() && name.ends_with(".json"), "events/{name} is no JSON document");
+            let json = file.is_file() && file.extension().is_some_and(|extension| extension == "json");
+            assert!(json, "events/{name} is no JSON document");
             name
         })
         .collect()

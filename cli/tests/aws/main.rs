@@ -8,6 +8,7 @@
     clippy::string_slice,
     reason = "tests may"
 )]
+#![allow(clippy::future_not_send, reason = "lambda_http's adapter is for one thread, as a function is")]
 
 mod build;
 mod events;

@@ -24,7 +24,7 @@ pub(crate) type Call = (&'static str, String);
 pub(crate) struct Calls(Mutex<BTreeSet<Call>>);
 
 impl Calls {
-    fn note(&self, action: &'static str, on: impl ToString) {
+    fn note(&self, action: &'static str, on: &impl ToString) {
         self.0.lock().unwrap().insert((action, on.to_string()));
     }
 
@@ -41,7 +41,12 @@ pub(crate) struct RecordedItems(pub(crate) MemoryItems, pub(crate) Arc<Calls>);
 #[async_trait]
 impl Items for RecordedItems {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, ItemsUnavailable> {
-        keys.iter().for_each(|key| self.1.note("dynamodb:GetItem", &key.partition));
+        for key in keys {
+            self.1.note("dynamodb:GetItem", &key.partition);
+            if keys.len() > 1 {
+                self.1.note("dynamodb:BatchGetItem", &key.partition);
+            }
+        }
         self.0.get(keys).await
     }
 
@@ -80,22 +85,22 @@ impl Objects for RecordedObjects {
     }
 
     async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError> {
-        self.1.note("s3:PutObject", ObjectKey::Staging(grant.upload_id));
-        self.1.note("s3:PutObject", ObjectKey::Locked(grant.upload_id));
+        self.1.note("s3:PutObject", &ObjectKey::Staging(grant.upload_id));
+        self.1.note("s3:PutObject", &ObjectKey::Locked(grant.upload_id));
         self.0.presign_upload(grant).await
     }
 
     async fn promote(&self, id: UploadId) -> Result<ObjectStat, ObjectError> {
-        self.1.note("s3:GetObject", ObjectKey::Copied(id));
-        self.1.note("s3:GetObject", ObjectKey::Staging(id));
-        self.1.note("s3:GetObjectVersion", ObjectKey::Staging(id));
-        self.1.note("s3:PutObject", ObjectKey::Copied(id));
+        self.1.note("s3:GetObject", &ObjectKey::Copied(id));
+        self.1.note("s3:GetObject", &ObjectKey::Staging(id));
+        self.1.note("s3:GetObjectVersion", &ObjectKey::Staging(id));
+        self.1.note("s3:PutObject", &ObjectKey::Copied(id));
         self.0.promote(id).await
     }
 
     async fn download(&self, request: &DownloadRequest) -> Result<Download, ObjectError> {
-        self.1.note("s3:GetObject", request.key);
-        self.1.note("s3:GetObjectVersion", request.key);
+        self.1.note("s3:GetObject", &request.key);
+        self.1.note("s3:GetObjectVersion", &request.key);
         self.0.download(request).await
     }
 
@@ -112,7 +117,7 @@ pub(crate) struct RecordedTasks(pub(crate) Arc<Calls>);
 #[async_trait]
 impl Tasks for RecordedTasks {
     async fn start(&self, task: &Task) -> Result<(), TasksUnavailable> {
-        self.0.note("sqs:SendMessage", serde_json::to_string(task).unwrap());
+        self.0.note("sqs:SendMessage", &serde_json::to_string(task).unwrap());
         Ok(())
     }
 }

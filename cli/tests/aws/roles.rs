@@ -58,6 +58,11 @@ fn holds(condition: &Value, partition: &str) -> bool {
 
 #[test]
 fn a_pattern_takes_what_iam_would_take() {
-    assert!(matches("a/*", "a/b/c") && matches("a/*/copy", "a/b/copy") && matches("a", "a") && matches("a/*", "a/"));
+    assert!(
+        matches("a/*", "a/b/c")
+            && matches("a/*/copy", "a/b/copy")
+            && matches("a", "a")
+            && matches("a/*", "a/")
+    );
     assert!(!matches("a/*/copy", "a/b/locked") && !matches("a/*", "b/c") && !matches("a", "ab"));
 }

@@ -43,8 +43,8 @@ fn what_is_no_operation_is_answered_by_who_has_the_path() {
 #[tokio::test]
 async fn a_method_that_a_path_does_not_have_is_405_wherever_it_is_sent() {
     let routes = Template::read().routes();
-    let world = World::of_events().await;
     for path in operations().into_iter().map(|operation| operation.route).collect::<BTreeSet<_>>() {
+        let world = World::of_events().await;
         let function = routes.get(&format!("ANY {path}")).map_or("manage", String::as_str);
         let mut document = events::read(events::UNKNOWN_PATH);
         document["rawPath"] = path.as_str().into();

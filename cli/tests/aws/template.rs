@@ -75,9 +75,15 @@ impl Template {
         assert!(properties.get("ManagedPolicyArns").is_none(), "{role} has policies that nobody reads here");
         let own = properties["Policies"].as_array().unwrap().iter();
         let apart = self.of_type("AWS::IAM::RolePolicy").into_values();
-        let documents: Vec<&Value> =
-            own.chain(apart.filter(|policy| policy["RoleName"] == *role)).map(|p| &p["PolicyDocument"]).collect();
-        documents.iter().flat_map(|document| document["Statement"].as_array().unwrap()).map(statement).collect()
+        let documents: Vec<&Value> = own
+            .chain(apart.filter(|policy| policy["RoleName"] == *role))
+            .map(|p| &p["PolicyDocument"])
+            .collect();
+        documents
+            .iter()
+            .flat_map(|document| document["Statement"].as_array().unwrap())
+            .map(statement)
+            .collect()
     }
 
     /// The routes: the key, such as `GET /v1/keyset`, and the function behind it.

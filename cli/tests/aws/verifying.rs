@@ -21,13 +21,14 @@ use crate::{
 };
 
 /// The documents for `verify`; each is named by a test here.
-pub(crate) const DOCUMENTS: [&str; 9] = [
+pub(crate) const DOCUMENTS: [&str; 10] = [
     "object-created",
     "object-created-foreign",
     "schedule",
     "sqs-object-created",
     "sqs-one-unreadable",
     "sqs-task",
+    "task-bootstrap",
     "task-check",
     "task-finish",
     "task-sweep",
@@ -35,11 +36,16 @@ pub(crate) const DOCUMENTS: [&str; 9] = [
 
 /// Hands a document over; the answer, and what was asked of AWS meanwhile, all of which the role allows.
 async fn deliver(world: &World, name: &str) -> (Value, BTreeSet<Call>) {
+    let (answer, calls) = try_deliver(world, name).await;
+    (answer.unwrap(), calls)
+}
+
+async fn try_deliver(world: &World, name: &str) -> (Result<Value, verify::VerifyError>, BTreeSet<Call>) {
     assert!(DOCUMENTS.contains(&name), "{name} is not among the documents");
     let ports = verify::Ports { context: world.context.clone(), checker: world.checker() };
     let document = events::read(&format!("verify/{name}.json"));
     world.calls.take();
-    let answer = verify::handle(&ports, document).await.unwrap();
+    let answer = verify::handle(&ports, document).await;
     let calls = world.calls.take();
     roles::allows(&Template::read(), "verify", &calls, name);
     (answer, calls)
@@ -47,7 +53,13 @@ async fn deliver(world: &World, name: &str) -> (Value, BTreeSet<Call>) {
 
 /// Those of the calls that change something.
 fn changes(calls: &BTreeSet<Call>) -> Vec<&Call> {
-    let reads = ["dynamodb:GetItem", "dynamodb:Query", "s3:GetObject", "s3:GetObjectVersion"];
+    let reads = [
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+    ];
     calls.iter().filter(|(action, _)| !reads.contains(action)).collect()
 }
 
@@ -153,4 +165,21 @@ async fn of_a_batch_the_unreadable_message_alone_comes_again() {
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": unreadable }] }));
     assert_eq!(world.artifact_now(EXTERNAL).await.state, ArtifactState::Available);
     assert_eq!(world.upload(LARGE).await.state, UploadState::Completed);
+}
+
+#[tokio::test]
+async fn the_first_token_is_made_once_and_only_where_there_is_none() {
+    let world = World::empty();
+    let document = events::read("verify/task-bootstrap.json");
+    assert_eq!(deliver(&world, "task-bootstrap").await.0, json!({}));
+    let token = world.token(document["token_id"].as_str().unwrap()).await.unwrap();
+    assert_eq!(document["hash"], token.hash.to_string());
+    let (answer, calls) = deliver(&world, "task-bootstrap").await;
+    assert_eq!(answer, json!({}));
+    assert!(changes(&calls).is_empty(), "{calls:?}");
+
+    let world = World::of_events().await;
+    let (refusal, calls) = try_deliver(&world, "task-bootstrap").await;
+    assert!(matches!(refusal, Err(verify::VerifyError::HasTokens)), "{refusal:?}");
+    assert!(changes(&calls).is_empty(), "{calls:?}");
 }

@@ -26,7 +26,7 @@ use shared::{
         artifact::Artifact,
         ids::{ArtifactId, TokenId},
         release::ReleaseArtifact,
-        token::{Scope, TokenText},
+        token::{Scope, Token, TokenText},
         upload::Upload,
     },
     ports::{
@@ -110,7 +110,8 @@ impl World {
         world
     }
 
-    fn empty() -> Self {
+    /// A deployment that nobody has used yet.
+    pub(crate) fn empty() -> Self {
         let settings = Settings { copy_at_once_max_bytes: COPIED_AT_ONCE, ..build::settings() };
         let calls = Arc::new(Calls::default());
         let clock = Arc::new(TestClock::at(NOW));
@@ -243,6 +244,13 @@ impl World {
         self.context.store.get(key).await.unwrap().unwrap().value
     }
 
+    /// A token as it is stored.
+    pub(crate) async fn token(&self, id: &str) -> Option<Token> {
+        let key = keys::token(id.parse().unwrap());
+        self.context.store.get(key).await.unwrap().map(|found| found.value)
+    }
+
+    /// An artifact.
     pub(crate) async fn artifact_now(&self, id: &str) -> Artifact {
         access::artifact(&self.context, &self.caller, id.parse().unwrap()).await.unwrap().value
     }
