@@ -67,7 +67,7 @@ const ASKED: [(&str, &[&str]); 8] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 36] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 2, &["verify"]),
     // A refusal gives its idempotency key back.
@@ -107,6 +107,7 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 36] = [
     ("store.get_", "BatchGetItem", "revoke.rs", 1, &["manage"]),
     // One key each.
     ("store.get_", "GetItem", "access.rs", 1, &["register", "download", "manage"]),
+    ("store.get_", "GetItem", "decisions.rs", 1, &["decide"]),
     ("store.get_", "GetItem", "tokens.rs", 1, &["verify"]),
 ];
 

@@ -17,7 +17,10 @@ use shared::{
         context::{Caller, Context, Settings},
         decisions::Decider,
         external::Checker,
-        keys, keyset, products, register, releases,
+        keys,
+        keyset::Unlisted,
+        products, register, releases,
+        signing::{Mode, Plan, Signing},
         tokens::{self, NewToken},
         uploads,
     },
@@ -31,7 +34,7 @@ use shared::{
     },
     ports::{
         clock::{Clock, Entropy, Ids},
-        signer::Signer,
+        signer::Opened,
     },
     testing::{build, fetcher::ScriptedFetcher, signer::TestSigner, time::TestClock},
 };
@@ -233,9 +236,11 @@ impl World {
     }
 
     pub(crate) async fn decider(&self) -> Arc<Decider> {
-        let signer = Arc::new(TestSigner::fresh());
-        let keyset = keyset::ensure(&self.context, signer.public_key(), keyset::Unlisted::Refuse).await;
-        Arc::new(Decider::new(self.context.clone(), signer, keyset.unwrap()))
+        let plan = Plan { mode: Mode::Delegated, unlisted: Unlisted::Refuse, budget: None };
+        let keys = Opened(Arc::new(TestSigner::fresh()));
+        let signing = Signing::new(self.context.clone(), Arc::new(keys), plan);
+        signing.open().await.unwrap();
+        Arc::new(Decider::new(self.context.clone(), signing))
     }
 
     /// An upload as it is stored.
