@@ -27,7 +27,7 @@ const USAGE: &str = "usage: cargo xtask <command>
                   over DynamoDB Local, which want a JDK and Maven, and over MinIO, which want Go
   aws test        the tests of the AWS adapters alone, over MiniStack, LocalStack, DynamoDB Local and MinIO
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
-  lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos
+  lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
   fixtures        fetch the real installers that the end-to-end tests use
   tools           prepare the Python and JavaScript tools that the end-to-end tests use";
 
