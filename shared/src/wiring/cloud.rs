@@ -27,6 +27,10 @@ const COPY_AT_ONCE_MAX_BYTES: u64 = 256 << 20;
 
 /// What a function is made from.
 #[derive(Debug)]
+#[cfg_attr(
+    not(any(feature = "kms", feature = "s3", feature = "sqs")),
+    allow(dead_code, reason = "with records alone nothing else is opened")
+)]
 pub struct Cloud {
     config: Config,
     aws: Aws,
