@@ -6,6 +6,7 @@
 //! - [`payload`], [`jws`], [`delegation`]: what leaves the server.
 //! - [`jwk`], [`keyset`]: what a client trusts.
 //! - [`verify`](mod@verify), [`json`]: what a client checks.
+//! - [`root`]: how a client comes from the keyset it ships with to a newer one.
 //! - [`sign`]: a key in memory.
 #![warn(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
@@ -17,7 +18,9 @@ pub mod jwk;
 pub mod jws;
 pub mod keyset;
 pub mod payload;
+pub mod root;
 pub mod sign;
+mod small_order;
 pub mod verify;
 pub mod version;
 

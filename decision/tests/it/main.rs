@@ -11,9 +11,11 @@
 mod answers;
 mod budget;
 mod delegated;
+mod edges;
 mod fixture;
 mod hostile;
 mod offers;
+mod root;
 mod signatures;
 mod tokens;
 mod vectors;
