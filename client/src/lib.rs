@@ -15,13 +15,22 @@
 //! # }
 //! ```
 //!
-//! It knows the signed decision (crate `decision`) and nothing of the server's inside. It reads no clock, no
-//! environment and no configuration: what it needs is passed in. It never reads the plain mirror of a decision.
+//! It knows the signed decision (crate `decision`) and nothing of the server's inside. It reads no environment and no
+//! configuration, and the clock in one place: what it needs is passed in. It never reads the plain mirror of a decision.
+//!
+//! [`Updater`] is the whole of it; [`Client`] are its single steps, without memory.
 
 mod ask;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod clock;
 mod download;
 mod error;
+mod poll;
 mod question;
+mod retry;
+mod state;
+mod updater;
 
 use std::fmt;
 use std::time::Duration;
@@ -30,9 +39,13 @@ use decision::verify::Expected;
 use reqwest::{RequestBuilder, Url};
 
 pub use ask::Answer;
-pub use download::Artifact;
+pub use clock::{Clock, SystemClock};
+pub use download::{Artifact, Downloaded, Limits, Progress};
 pub use error::ClientError;
+pub use poll::next_poll;
 pub use question::{ProductQuestion, Question, fresh_nonce};
+pub use state::StateError;
+pub use updater::{Checked, Offer, UpdateError, Updater, UpdaterBuilder};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +81,11 @@ impl Client {
     /// # Errors
     /// [`ClientError::BaseUrl`] where `base_url` is no such URL, [`ClientError::Tls`] where TLS cannot be set up.
     pub fn new(base_url: &str) -> Result<Self, ClientError> {
+        Self::over(base_url, http_client().map_err(ClientError::Tls)?)
+    }
+
+    /// A client over connections that were made elsewhere.
+    pub(crate) fn over(base_url: &str, http: reqwest::Client) -> Result<Self, ClientError> {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let bad = || ClientError::BaseUrl { url: base_url.clone() };
         let url = Url::parse(&base_url).map_err(|_| bad())?;
@@ -76,7 +94,6 @@ impl Client {
         if !fits || !url.username().is_empty() || url.password().is_some() {
             return Err(bad());
         }
-        let http = http_client().map_err(ClientError::Tls)?;
         Ok(Self { base_url, http, token: None })
     }
 
