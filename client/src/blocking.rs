@@ -1,4 +1,21 @@
 //! The same updater for applications without an async runtime (feature `blocking`).
+//!
+//! ```
+//! # mod deployment { include!("../tests/example/deployment.rs"); }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let deployment = deployment::start();
+//! # let (base_url, shipped) = (deployment.base_url.as_str(), deployment.keyset.as_slice());
+//! # let (state, folder) = (deployment.folder.join("state"), deployment.folder.clone());
+//! let updater = client::Updater::builder(base_url, "editor", "1.4.0").keyset(shipped).state(&state);
+//! # let updater = updater.platform("linux", "x86_64").allow_loopback_http(true);
+//! let updater = client::blocking::Updater::new(updater.build()?)?;
+//! if let Some(offer) = updater.check()?.offer() {
+//!     updater.download(offer, &folder.join(offer.file_name()), |_| ())?;
+//! }
+//! # assert_eq!(std::fs::read(folder.join("editor.deb"))?, b"hello artifact\n");
+//! # Ok(())
+//! # }
+//! ```
 
 use std::io;
 use std::path::Path;

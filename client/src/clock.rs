@@ -21,7 +21,10 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "an updater's one clock; everything else is passed the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an updater's one clock; everything else is passed the time"
+    )]
     fn now(&self) -> i64 {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

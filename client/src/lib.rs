@@ -1,16 +1,31 @@
 //! What an updater embeds: ask for decisions, verify them, download what they name.
 //!
-//! ```no_run
-//! # async fn example(keyset: &decision::keyset::Keyset, now: i64) -> Result<(), Box<dyn std::error::Error>> {
-//! let client = client::Client::new("https://updates.example.com")?;
-//! let product = client::ProductQuestion::new("editor", "1.4.0", "windows", "x86_64");
-//! let question = client::Question::about(product).with_fresh_nonce()?;
-//! let answer = client.ask(&question).await?;
-//! for (product, token) in question.products.iter().zip(&answer.tokens) {
-//!     let expected = client.expected(&question, product, now)?;
-//!     let verified = decision::verify::verify(token, keyset, &expected)?;
-//!     // … the artifact that it names: `client.download(&artifact, &path)`
+//! ```
+//! # mod deployment { include!("../tests/example/deployment.rs"); }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let deployment = deployment::start();
+//! # let (base_url, shipped) = (deployment.base_url.as_str(), deployment.keyset.as_slice());
+//! # let (state, folder) = (deployment.folder.join("state"), deployment.folder.clone());
+//! let updater = client::Updater::builder(base_url, "editor", "1.4.0")
+//!     .keyset(shipped) // the file `N.keyset` that the application was built with
+//!     .state(&state)
+//!     .client_id("installation-7")
+//! #   .platform("linux", "x86_64")
+//! #   .allow_loopback_http(true)
+//!     .build()?;
+//! let checked = updater.check().await?;
+//! match checked.offer() {
+//!     None => println!("nothing to do: {}", checked.reason()),
+//!     Some(offer) => {
+//!         let path = folder.join(offer.file_name());
+//!         let proved = updater.download(offer, &path, |progress| {
+//!             println!("{} of {} bytes", progress.bytes, progress.of);
+//!         });
+//!         println!("{} is {}", proved.await?.path().display(), offer.release().version);
+//!     }
 //! }
+//! # assert_eq!(std::fs::read(folder.join("editor.deb"))?, b"hello artifact\n");
 //! # Ok(())
 //! # }
 //! ```

@@ -37,20 +37,20 @@ pub(crate) fn jitter(tries: u32) -> Duration {
     part_of(doubled.min(LONGEST_PAUSE))
 }
 
-/// Makes a request until it succeeds, fails for good, or was tried often enough.
-pub(crate) async fn patiently<T>(
-    clock: &dyn Clock,
-    mut attempt: impl AsyncFnMut() -> Result<T, ClientError>,
-) -> Result<T, ClientError> {
-    let mut tries = 1;
-    loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        let Some(pause) = pause(&error, tries) else { return Err(error) };
+/// The tries of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// After a failed try: waits, and lets another be made.
+    ///
+    /// # Errors
+    /// The failure itself, where it is final or there were tries enough.
+    pub(crate) async fn another(&mut self, clock: &dyn Clock, error: ClientError) -> Result<(), ClientError> {
+        self.0 += 1;
+        let Some(pause) = pause(&error, self.0) else { return Err(error) };
         clock.wait(pause).await;
-        tries += 1;
+        Ok(())
     }
 }
 

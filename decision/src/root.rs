@@ -57,7 +57,9 @@ impl Root {
         }
         if keys.is_empty() || keys.len() > MAX_ROOT_KEYS || !(1..=keys.len()).contains(&threshold) {
             let (count, most) = (keys.len(), MAX_ROOT_KEYS);
-            return refused(format!("a threshold of {threshold} with {count} keys, at most {most}, cannot be"));
+            return refused(format!(
+                "a threshold of {threshold} with {count} keys, at most {most}, cannot be"
+            ));
         }
         Ok(Self { threshold, keys })
     }

@@ -49,7 +49,7 @@ impl<'a> Pace<'a> {
             match timeout_at(self.turn(), response.chunk()).await {
                 Ok(chunk) => {
                     let chunk = chunk.map_err(|source| unreachable(self.url, source))?;
-                    let length = chunk.as_ref().map_or(0, |chunk| chunk.len());
+                    let length = chunk.as_ref().map_or(0, |chunk| AsRef::<[u8]>::as_ref(chunk).len());
                     self.got = self.got.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
                     if Instant::now() >= self.turn() && chunk.is_some() {
                         self.judge()?;

@@ -15,7 +15,8 @@ const HASH_BUFFER_BYTES: usize = 128 * 1024;
 /// The longest entity tag that is kept.
 const MAX_ETAG_BYTES: usize = 1_024;
 
-/// A partly downloaded file, locked against other updaters. Unless it is to be kept, it is removed when dropped.
+/// A partly downloaded file, locked against other updaters. Unless it is to be kept and has something in it, it is
+/// removed when dropped.
 #[derive(Debug)]
 pub(super) struct Part {
     file: File,
@@ -101,7 +102,7 @@ impl Part {
             return Err(failed(io::Error::other("the file beside it was replaced while it was written")));
         }
         fs::rename(&self.path, path).map_err(failed)?;
-        self.keep = true;
+        (self.keep, self.length) = (true, self.length.max(1));
         remove(&self.etag_path()).map_err(failed)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         sync_folder(folder.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
@@ -129,7 +130,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.keep {
+        if !self.keep || self.length == 0 {
             // The error that led here is the one that tells.
             _ = fs::remove_file(&self.path);
             _ = fs::remove_file(self.etag_path());

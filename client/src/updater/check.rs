@@ -5,7 +5,7 @@ use std::time::Duration;
 use decision::verify::{Expected, Refusal, accepted_when_issued, verify};
 
 use super::{Checked, Trust, UpdateError, Updater};
-use crate::retry::patiently;
+use crate::retry::Tries;
 use crate::{ClientError, Question};
 
 /// How long an older server is given to learn what a newer one knows.
@@ -55,14 +55,19 @@ pub(super) async fn run(updater: &Updater) -> Result<Checked, UpdateError> {
 
 /// Asks, with a nonce where the keyset wants one, and notes the time once.
 async fn ask(updater: &Updater, trust: &Trust) -> Result<Answered, UpdateError> {
-    let of_client = |error| UpdateError::of_client(error, updater.clock.now());
     let mut question = Question::about(updater.product.clone());
     question.client_id.clone_from(&updater.client_id);
     if trust.keyset().nonces {
         question.nonce = Some((updater.make_nonce)()?);
     }
-    let answer = patiently(&*updater.clock, async || updater.client.ask(&question).await).await;
-    let token = answer.map_err(of_client)?.tokens.into_iter().next().ok_or_else(|| {
+    let mut tries = Tries::default();
+    let answer = loop {
+        match updater.client.ask(&question).await {
+            Ok(answer) => break answer,
+            Err(error) => updater.try_again(&mut tries, error).await?,
+        }
+    };
+    let token = answer.tokens.into_iter().next().ok_or_else(|| {
         let (url, what) = (updater.client.base_url().to_owned(), "it has no decision".to_owned());
         ClientError::NotUnderstood { url, what }
     })?;

@@ -47,7 +47,7 @@ pub enum UpdateError {
         local: i64,
         /// What the network said.
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// The offer is over: ask again.
     #[error("the offer ended at {expired}, now is {now}")]
@@ -92,7 +92,7 @@ impl UpdateError {
     /// Tells a certificate that is not valid now from other troubles of the network.
     pub(super) fn of_client(error: ClientError, local: i64) -> Self {
         if is_about_time(&error) {
-            return Self::Certificate { local, source: error };
+            return Self::Certificate { local, source: Box::new(error) };
         }
         Self::Client(error)
     }

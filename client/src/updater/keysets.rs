@@ -3,7 +3,8 @@
 use decision::root::{TrustedKeyset, Walk};
 
 use super::{Trust, UpdateError, Updater};
-use crate::retry::patiently;
+use crate::ClientError;
+use crate::retry::Tries;
 use crate::state::{State, StateError};
 
 impl Updater {
@@ -25,13 +26,28 @@ impl Updater {
         let mut walk = Walk::from(from.clone());
         while walk.may_go_on() {
             let version = walk.next_version();
-            let fetched = patiently(&*self.clock, async || self.client.signed_keyset(version).await).await;
-            match fetched.map_err(|error| UpdateError::of_client(error, self.clock.now()))? {
+            match self.fetch_keyset(version).await? {
                 Some(file) => walk.step(&file)?,
                 None => break,
             }
         }
         Ok(walk)
+    }
+
+    async fn fetch_keyset(&self, version: u64) -> Result<Option<Vec<u8>>, UpdateError> {
+        let mut tries = Tries::default();
+        loop {
+            match self.client.signed_keyset(version).await {
+                Ok(found) => return Ok(found),
+                Err(error) => self.try_again(&mut tries, error).await?,
+            }
+        }
+    }
+
+    /// After a failed try: waits, unless the failure is final.
+    pub(super) async fn try_again(&self, tries: &mut Tries, error: ClientError) -> Result<(), UpdateError> {
+        let failed = tries.another(&*self.clock, error).await;
+        failed.map_err(|error| UpdateError::of_client(error, self.clock.now()))
     }
 
     pub(super) async fn remember_keyset(&self, trusted: &TrustedKeyset) -> Result<(), UpdateError> {

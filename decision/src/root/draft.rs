@@ -50,7 +50,8 @@ impl Draft {
         let header = json!({"alg": "EdDSA", "kid": key.kid(), "typ": TYP_KEYSET}).to_string();
         let protected = base64url::encode(header.as_bytes());
         let input = format!("{protected}.{}", self.0.payload);
-        let signature = key.sign(input.as_bytes()).map_err(|_: SignError| RootError::Signer { kid: kid() })?;
+        let signature =
+            key.sign(input.as_bytes()).map_err(|_: SignError| RootError::Signer { kid: kid() })?;
         let mut signatures: Vec<Value> = self.signatures();
         signatures.push(json!({"protected": protected, "signature": base64url::encode(&signature)}));
         Self::parse(self.write(&signatures).as_bytes())
@@ -82,9 +83,7 @@ impl Draft {
     }
 
     fn signatures(&self) -> Vec<Value> {
-        let write = |one: &super::envelope::Signature| {
-            json!({"protected": one.protected, "signature": base64url::encode(&one.bytes)})
-        };
+        let write = |one: &super::envelope::Signature| json!({"protected": one.protected, "signature": base64url::encode(&one.bytes)});
         self.0.signatures.iter().map(write).collect()
     }
 

@@ -26,7 +26,8 @@ impl TrustedKeyset {
     }
 
     fn of(file: &[u8], envelope: Envelope) -> Result<Self, RootError> {
-        let text = String::from_utf8(file.to_vec()).map_err(|_| RootError::Json(crate::json::JsonError::NotUtf8));
+        let text =
+            String::from_utf8(file.to_vec()).map_err(|_| RootError::Json(crate::json::JsonError::NotUtf8));
         Ok(Self { file: text?, envelope })
     }
 

@@ -52,7 +52,11 @@ fn a_signature_of_any_other_length_is_refused() {
         let (input, good) = parts(&world);
         world.check_token(&with(&input, &good)).unwrap();
         for length in 1..good.len() {
-            assert_eq!(code(world.check_token(&with(&input, &good[..length]))), "SIGNATURE", "{alg} {length}");
+            assert_eq!(
+                code(world.check_token(&with(&input, &good[..length]))),
+                "SIGNATURE",
+                "{alg} {length}"
+            );
         }
         for extra in [[0].as_slice(), &[1], &[0; 32], &[0; 64], &good] {
             let longer = [&good, extra].concat();
@@ -135,9 +139,10 @@ fn a_p256_key_that_is_no_point_of_the_curve_verifies_nothing() {
 #[test]
 fn a_signature_of_one_algorithm_is_none_of_the_other() {
     let (es, ed) = (world_of(Alg::Es256), world_of(Alg::EdDsa));
-    let ((es_input, es_good), (ed_input, ed_good)) = (parts(&es), parts(&ed));
-    assert_eq!(code(es.check_token(&with(&es_input, &ed_good))), "SIGNATURE");
-    assert_eq!(code(ed.check_token(&with(&ed_input, &es_good))), "SIGNATURE");
+    for (world, other) in [(&es, &ed), (&ed, &es)] {
+        let ((input, _), (_, signature)) = (parts(world), parts(other));
+        assert_eq!(code(world.check_token(&with(&input, &signature))), "SIGNATURE");
+    }
 }
 
 proptest! {

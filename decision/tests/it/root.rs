@@ -158,7 +158,8 @@ fn any_bit_of_the_signed_bytes_matters() {
     let file = signed(&keyset(2, 1), &root(2, &[a, b, c]), &[a, b]);
     let from = first(&keys);
     step(&from, &file).unwrap();
-    for path in ["/payload", "/signatures/0/protected", "/signatures/0/signature", "/signatures/1/signature"] {
+    for path in ["/payload", "/signatures/0/protected", "/signatures/0/signature", "/signatures/1/signature"]
+    {
         let changed = spoilt(&file, |value| {
             let text = value.pointer_mut(path).unwrap();
             let mut bytes = URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap();
