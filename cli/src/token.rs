@@ -117,7 +117,7 @@ async fn create(context: &Context, body: Value, write_to: Option<&Path>) -> Resu
 }
 
 /// A new file that its owner alone may read, where the system has such a thing.
-fn new_private_file(path: &Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn new_private_file(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -7,7 +7,7 @@
 //! - [`jwk`], [`keyset`]: what a client trusts.
 //! - [`verify`](mod@verify), [`json`]: what a client checks.
 //! - [`root`]: how a client comes from the keyset it ships with to a newer one.
-//! - [`sign`]: a key in memory.
+//! - [`sign`], [`pem`]: a key in memory, and as text.
 #![warn(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 mod base64url;
@@ -18,6 +18,7 @@ pub mod jwk;
 pub mod jws;
 pub mod keyset;
 pub mod payload;
+pub mod pem;
 pub mod root;
 pub mod sign;
 mod small_order;
