@@ -87,6 +87,7 @@ impl Client {
 
     /// The whole body of a good answer, at most `most` bytes.
     async fn read(&self, url: &str, request: RequestBuilder, most: usize) -> Result<Vec<u8>, ClientError> {
+        let request = request.timeout(self.answer_within);
         let mut response =
             self.authorized(url, request).send().await.map_err(|source| unreachable(url, source))?;
         if response.status() != StatusCode::OK {

@@ -66,6 +66,8 @@ pub use updater::{Checked, Offer, UpdateError, Updater, UpdaterBuilder};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may say nothing.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer that is no artifact may take in all: somebody who drips it must not hold the caller for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many redirects a request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -75,6 +77,8 @@ pub struct Client {
     base_url: String,
     http: reqwest::Client,
     token: Option<String>,
+    /// How long an answer may take from the question to its last byte.
+    answer_within: Duration,
 }
 
 impl fmt::Debug for Client {
@@ -109,7 +113,7 @@ impl Client {
         if !fits || !url.username().is_empty() || url.password().is_some() {
             return Err(bad());
         }
-        Ok(Self { base_url, http, token: None })
+        Ok(Self { base_url, http, token: None, answer_within: ANSWER_TIMEOUT })
     }
 
     /// The deployment's `base_url`, without a slash at its end: the issuer of its decisions.

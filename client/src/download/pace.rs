@@ -63,7 +63,7 @@ impl<'a> Pace<'a> {
 
     /// When the present window ends.
     fn turn(&self) -> Instant {
-        self.deadline.min(self.started + self.window)
+        self.started.checked_add(self.window).map_or(self.deadline, |turn| turn.min(self.deadline))
     }
 
     /// At the end of a window: enough, and another one begins, or too slow.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
@@ -41,7 +42,7 @@ impl Transfer<'_> {
             part.restart(None)?;
         }
         self.need_space(path, part.len())?;
-        let deadline = Instant::now() + self.limits.max_duration;
+        let deadline = later(self.limits.max_duration);
         // Bytes of an earlier call may be spoilt: where the whole is wrong, they get no second chance, the rest does.
         let mut inherited = part.len() > 0;
         loop {
@@ -95,7 +96,7 @@ impl Transfer<'_> {
                 Some(_) => retry::pause(&error, 1),
                 None => Some(retry::jitter(tries)),
             };
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else { return Err(error) };
+            let Some(wait) = wait.filter(|wait| later(*wait) < deadline) else { return Err(error) };
             self.clock.wait(wait).await;
             tries += 1;
         }
@@ -191,6 +192,12 @@ impl Transfer<'_> {
         }
         Ok(())
     }
+}
+
+/// So long from now; a year where that is beyond what the system can count.
+fn later(duration: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    Instant::now() + duration.min(YEAR)
 }
 
 /// Whether another try may go better.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use decision::verify::{Expected, Refusal, accepted_when_issued, verify};
+use decision::verify::{Expected, Refusal, Stored, accepted_when_issued, verify};
 
 use super::{Checked, Trust, UpdateError, Updater};
 use crate::retry::Tries;
@@ -32,8 +32,7 @@ pub(super) async fn run(updater: &Updater) -> Result<Checked, UpdateError> {
         let Answered { token, expected } = &answered;
         let refusal = match verify(token, trust.keyset(), expected) {
             Ok(verified) => {
-                let (scope, pair) = (updater.scope(), verified.payload.to_store());
-                updater.change_state(move |state| state.remember(&scope, pair)).await?;
+                remember(updater, verified.payload.to_store()).await?;
                 return Ok(Checked::new(answered.token, verified));
             }
             Err(refusal) => refusal,
@@ -50,6 +49,21 @@ pub(super) async fn run(updater: &Updater) -> Result<Checked, UpdateError> {
         } else {
             return Err(refusal.into());
         }
+    }
+}
+
+/// Remembers what was accepted, unless another updater has accepted something newer meanwhile.
+pub(super) async fn remember(updater: &Updater, pair: Stored) -> Result<(), UpdateError> {
+    let (scope, about) = (updater.scope(), updater.scope());
+    let state = updater.change_state(move |state| state.remember(&scope, pair)).await?;
+    match state.stored(&about) {
+        Some(newer) if newer.epoch > pair.epoch => {
+            Err(Refusal::EpochReplayed { found: pair.epoch, stored: newer.epoch }.into())
+        }
+        Some(newer) if newer > pair => {
+            Err(Refusal::Replayed { epoch: pair.epoch, found: pair.seq, stored: newer.seq }.into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -56,17 +56,17 @@ impl Updater {
             state.remember_keyset(&issuer, trusted.keyset().version, trusted.file());
         })
         .await
+        .map(drop)
     }
 
     /// Changes the state on disk, away from the threads that others wait on.
     pub(super) async fn change_state(
         &self,
         change: impl FnOnce(&mut State) + Send + 'static,
-    ) -> Result<(), UpdateError> {
+    ) -> Result<State, UpdateError> {
         let folder = self.state.clone();
         let changed = tokio::task::spawn_blocking(move || folder.change(change)).await;
         let lost = |error| StateError::File { path: self.state.file(), source: std::io::Error::other(error) };
-        changed.map_err(lost)??;
-        Ok(())
+        Ok(changed.map_err(lost)??)
     }
 }

@@ -137,3 +137,53 @@ async fn every_published_vector_gets_its_verdict_from_an_updater() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[tokio::test]
+async fn an_answer_that_drips_comes_to_an_end() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                _ = stream.read(&mut [0; 4_096]).await;
+                _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n").await;
+                while stream.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+        }
+    });
+    let keyset = json!({"v": 1, "version": 1, "epoch": 1, "expires": 2_000_000_000, "keys": []});
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Still(0, Mutex::default()));
+    let builder = Updater::builder(&base_url, "editor", "1.4.0").pinned_keyset(keyset.to_string().as_bytes());
+    let builder = builder.state(folder.path()).clock(clock.clone()).allow_loopback_http(true);
+    let mut updater = builder.build().unwrap();
+    updater.client.answer_within = Duration::from_millis(100);
+    let error = updater.check().await.unwrap_err();
+    assert!(matches!(error, UpdateError::Client(ClientError::Unreachable { .. })), "{error:?}");
+    assert_eq!(clock.1.lock().unwrap().len(), 3, "it was tried four times");
+}
+
+#[tokio::test]
+async fn what_another_updater_has_accepted_meanwhile_is_not_gone_back_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let keyset = json!({"v": 1, "version": 1, "epoch": 1, "expires": 2_000_000_000, "keys": []});
+    let builder = Updater::builder("https://u.example", "editor", "1.4.0").state(folder.path());
+    let updater = builder.pinned_keyset(keyset.to_string().as_bytes()).build().unwrap();
+    for (epoch, seq, outcome) in [
+        (1, 5, None),
+        (1, 5, None),
+        (1, 4, Some("REPLAYED")),
+        (2, 1, None),
+        (1, 9, Some("EPOCH_REPLAYED")),
+        (2, 2, None),
+    ] {
+        let pair = decision::verify::Stored { epoch, seq };
+        let found = check::remember(&updater, pair).await.err().map(|error| error.code());
+        assert_eq!(found, outcome, "{epoch} {seq}");
+    }
+    let kept = updater.state.load().unwrap().stored(&updater.scope()).unwrap();
+    assert_eq!((kept.epoch, kept.seq), (2, 2));
+}

@@ -126,12 +126,12 @@ async fn a_partial_answer_that_is_not_the_asked_one_is_not_taken() {
         "",
     ];
     for range in ranges {
-        let mirror = Mirror::start(move |asked| match asked.from {
-            None => Reply::whole(&wanted()).cut(20_000, Then::Close),
-            Some(_) => {
-                let head = format!("206 Partial Content\r\nContent-Range: {range}");
-                Reply::new(&head, &wanted()[20_000..], Then::Close)
+        let mirror = Mirror::start(move |asked| {
+            if asked.from.is_none() {
+                return Reply::whole(&wanted()).cut(20_000, Then::Close);
             }
+            let head = format!("206 Partial Content\r\nContent-Range: {range}");
+            Reply::new(&head, &wanted()[20_000..], Then::Close)
         })
         .await;
         let job = Job::new(&mirror.url(), &wanted(), short()).await;

@@ -169,14 +169,14 @@ async fn an_application_that_ships_a_newer_keyset_than_it_remembers_uses_that() 
 }
 
 #[tokio::test]
-async fn a_keyset_service_that_is_busy_is_waited_for_and_a_broken_one_is_an_error() {
+async fn after_a_newer_keyset_the_question_is_asked_once_more() {
     let world = World::new().await;
     let state = tempfile::tempdir().unwrap();
     let updater = world.updater(state.path());
     world.once(Instead::Claims(json!({"epoch": 2})));
     world.serve_keyset(2, world.signed(&keyset(2, 1, &[&world.signer()]), &[0, 1]));
-    // The keyset has not helped, but the next answer is as it should be.
     updater.check().await.unwrap();
+    assert_eq!(world.asked().len(), 2);
     let saved: Value = {
         let text = std::fs::read_to_string(state.path().join("state.json")).unwrap();
         serde_json::from_str(text.split_once('\n').unwrap().1).unwrap()

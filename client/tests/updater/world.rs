@@ -182,7 +182,8 @@ pub(crate) fn offer(url: &str, bytes: &[u8]) -> Value {
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap());
+    digest.as_ref().iter().flat_map(digits).collect()
 }
 
 /// Bytes that look like nothing else, the same for the same seed.

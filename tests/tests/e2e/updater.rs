@@ -217,6 +217,6 @@ async fn a_download_that_is_killed_again_and_again_goes_on_and_ends_in_the_signe
     }
     assert!(kills >= 3, "{kills} kills");
     ok(path, &download);
-    assert_eq!(sha256(&std::fs::read(path.join("large.msi")).expect("a file")), sha256(&bytes));
+    assert_eq!(sha256(std::fs::read(path.join("large.msi")).expect("a file")), sha256(&bytes));
     assert!(!part.exists());
 }
