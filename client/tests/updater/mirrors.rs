@@ -185,6 +185,17 @@ async fn a_redirect_to_plain_http_elsewhere_is_not_followed_even_in_development(
     }
 }
 
+/// On Linux this address leads to the machine itself, and it is not called a loopback address.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_redirect_to_a_host_that_would_answer_in_plain_http_is_not_followed() {
+    let plain = Mirror::start(|asked| Reply::good(asked, &wanted(), "\"e\"")).await;
+    let to = plain.url().replace("127.0.0.1", "0.0.0.0");
+    let (error, _) = refused(move |_| Reply::redirect(&to)).await;
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
+    assert!(plain.asked().is_empty(), "it was asked");
+}
+
 #[tokio::test]
 async fn a_redirect_from_tls_to_plain_http_is_not_followed_even_on_this_machine() {
     let plain = Mirror::start(|asked| Reply::good(asked, &wanted(), "\"e\"")).await;
