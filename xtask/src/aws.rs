@@ -7,9 +7,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::counts::Counts;
+use crate::lambda::{self, Records};
 use crate::process;
 use crate::s3;
 use crate::stand_ins;
+use crate::test::EndToEnd;
 use crate::workspace::Workspace;
 
 /// Unit tests that the plain run of all tests does not build.
@@ -33,12 +35,15 @@ pub(crate) enum Servers {
 /// Every test of the AWS adapters, with the counts as the last line; true when nothing failed.
 pub(crate) fn run(workspace: &Workspace) -> bool {
     let mut counts = Counts::default();
-    tests(workspace, Servers::All, &mut counts);
+    match EndToEnd::prepare(workspace, true) {
+        Ok(equipment) => tests(workspace, Servers::All, &equipment, &mut counts),
+        Err(message) => counts.note(Err(message)),
+    }
     counts.print()
 }
 
 /// Runs the tests and adds them to `counts`, with whatever went wrong.
-pub(crate) fn tests(workspace: &Workspace, servers: Servers, counts: &mut Counts) {
+pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEnd, counts: &mut Counts) {
     let started = Instant::now();
     for step in [without_a_server, over_ministack, s3::over_localstack] {
         let step = step(workspace, counts);
@@ -56,6 +61,12 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, counts: &mut Counts
     };
     counts.note(step);
     println!("\nthe AWS adapters took {} s", started.elapsed().as_secs());
+    let records = match left_out.or_else(stand_ins::lacks_java) {
+        Some(_) => Records::MiniStack,
+        None => Records::DynamoDbLocal,
+    };
+    let step = lambda::over_functions(workspace, equipment, records, counts);
+    counts.note(step);
 }
 
 /// Keeps servers running until it is interrupted.

@@ -14,7 +14,14 @@ use serde_json::{Map, Value, json};
 use super::routes::Match;
 
 /// The event of a request.
-pub(super) fn event(parts: &Parts, path: &str, body: &Bytes, found: &Match<'_>, source: IpAddr, id: &str) -> Value {
+pub(super) fn event(
+    parts: &Parts,
+    path: &str,
+    body: &Bytes,
+    found: &Match<'_>,
+    source: IpAddr,
+    id: &str,
+) -> Value {
     let headers = &parts.headers;
     let agent = headers.get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let host = headers.get("host").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -40,8 +47,6 @@ pub(super) fn event(parts: &Parts, path: &str, body: &Bytes, found: &Match<'_>, 
             "requestId": id,
             "routeKey": found.route.key,
             "stage": "$default",
-            "time": "01/Jan/2026:00:00:00 +0000",
-            "timeEpoch": 1_767_225_600_000_u64,
         },
         "isBase64Encoded": false,
     });
@@ -64,8 +69,11 @@ pub(super) fn event(parts: &Parts, path: &str, body: &Bytes, found: &Match<'_>, 
 fn joined(headers: &HeaderMap, source: IpAddr) -> Map<String, Value> {
     let mut all = Map::new();
     for name in headers.keys().filter(|name| **name != COOKIE) {
-        let values: Vec<_> =
-            headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+        let values: Vec<_> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect();
         all.insert(name.as_str().to_owned(), json!(values.join(",")));
     }
     all.insert("x-forwarded-for".to_owned(), json!(source));
@@ -141,7 +149,10 @@ mod tests {
     #[test]
     fn a_request_is_told_as_the_gateway_tells_it() {
         let request = Request::put("http://h/a/b%20c?q=d%20e").header("X-One", "1").header("x-one", "2");
-        let seen = of(request.header("cookie", "a=b; c=d").header("content-type", "text/plain; charset=utf-8"), "hi");
+        let seen = of(
+            request.header("cookie", "a=b; c=d").header("content-type", "text/plain; charset=utf-8"),
+            "hi",
+        );
         assert_eq!(seen["rawPath"], "/a/b c");
         assert_eq!(seen["rawQueryString"], "q=d%20e");
         assert_eq!(seen["headers"]["x-one"], "1,2");

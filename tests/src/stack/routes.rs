@@ -53,7 +53,10 @@ impl Route {
 
     fn takes(&self, method: &str, path: &str) -> Option<BTreeMap<String, String>> {
         let given: Vec<&str> = path.split('/').skip(1).collect();
-        if self.key == DEFAULT || (self.method != method && self.method != ANY) || given.len() != self.segments.len() {
+        if self.key == DEFAULT
+            || (self.method != method && self.method != ANY)
+            || given.len() != self.segments.len()
+        {
             return None;
         }
         let mut parameters = BTreeMap::new();
@@ -84,9 +87,10 @@ impl Routes {
 
     /// The route of a request: the path that names most, then the method that is named, then `$default`.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Match<'_>> {
-        let fitting = self.routes.iter().filter_map(|route| {
-            route.takes(method, path).map(|parameters| Match { route, parameters })
-        });
+        let fitting = self
+            .routes
+            .iter()
+            .filter_map(|route| route.takes(method, path).map(|parameters| Match { route, parameters }));
         let shape = |route: &Route| -> Vec<bool> {
             route.segments.iter().map(|segment| matches!(segment, Segment::Parameter(_))).collect()
         };
@@ -119,7 +123,11 @@ mod tests {
     #[test]
     fn what_no_route_takes_is_the_default_route_s_or_nobody_s() {
         for path in ["/", "/a", "/a/", "/a/b/c", "//b"] {
-            assert_eq!(chosen(&["GET /a/{x}", "$default"], "GET", path).as_deref(), Some("$default"), "{path}");
+            assert_eq!(
+                chosen(&["GET /a/{x}", "$default"], "GET", path).as_deref(),
+                Some("$default"),
+                "{path}"
+            );
             assert_eq!(chosen(&["GET /a/{x}"], "GET", path), None, "{path}");
         }
     }
@@ -128,6 +136,9 @@ mod tests {
     fn parameters_have_what_stands_in_their_place() {
         let routes = Routes::new(vec![Route::new("GET /a/{x}/{y}", "any")]);
         let found = routes.find("GET", "/a/b/c").unwrap();
-        assert_eq!(found.parameters, [("x", "b"), ("y", "c")].map(|(a, b)| (a.to_owned(), b.to_owned())).into());
+        assert_eq!(
+            found.parameters,
+            [("x", "b"), ("y", "c")].map(|(a, b)| (a.to_owned(), b.to_owned())).into()
+        );
     }
 }

@@ -117,7 +117,10 @@ impl Template {
 
     fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Value)> {
         let resources = self.root["Resources"].as_object().expect("resources");
-        resources.iter().filter(move |(_, resource)| resource["Type"] == kind).map(|(name, it)| (name.as_str(), it))
+        resources
+            .iter()
+            .filter(move |(_, resource)| resource["Type"] == kind)
+            .map(|(name, it)| (name.as_str(), it))
     }
 }
 
