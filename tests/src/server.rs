@@ -130,6 +130,7 @@ impl Server {
 
     /// What the next start is to read as its configuration; `{DATA}` stands for the data folder.
     pub fn configure(&self, configuration: &str) {
+        self.pid();
         let data = self.data().display().to_string();
         fs::write(self.folder.path().join("bp.yaml"), configuration.replace("{DATA}", &data))
             .expect("a file");
@@ -137,6 +138,7 @@ impl Server {
 
     /// Starts another process over the same data, which is to refuse; answers with what it says.
     pub fn refused_start(&self) -> String {
+        self.pid();
         let output = command(self.folder.path(), "127.0.0.1:0").output().expect("an ended process");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -147,6 +149,7 @@ impl Server {
 
     /// Starts again on the same data and address; answers how long it took until a request was answered.
     pub fn restart(&mut self) -> Duration {
+        self.pid();
         let started = Instant::now();
         let address = self.base.trim_start_matches("http://").to_owned();
         let (child, base) = spawn(self.folder.path(), &address);

@@ -96,6 +96,9 @@ impl Stack {
                 .abort_handle(),
             tokio::spawn(delivery::clock(Arc::clone(&functions))).abort_handle(),
         ];
+        // Whoever has deployed looks at the keyset; the function that decides publishes it when it is first asked.
+        let keyset = client.get(format!("{base}/v1/keyset")).send().await.expect("an answer");
+        assert_eq!(keyset.status(), 200, "{:?}", keyset.text().await);
         Self { base, functions, tasks }
     }
 }
@@ -174,8 +177,6 @@ impl World {
             named.map(|(section, url)| (format!("BP_{section}__ENDPOINT"), url.clone())).collect();
         let fixed = [
             ("BP_DECISIONS__MAX_AGE_SECONDS", "0"),
-            // The template's default is not built yet.
-            ("BP_SIGNING__MODE", "direct"),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
