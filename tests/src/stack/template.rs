@@ -1,6 +1,6 @@
 //! `template.yaml` as far as a running stack needs it: routes, functions with their environment, and a few properties.
 //!
-//! CloudFormation's tags are left out by the reader, so `!Ref Table` is the text `Table`, and `!If` a list of three.
+//! The tags of `CloudFormation` are left out by the reader, so `!Ref Table` is the text `Table`, and `!If` a list of three.
 
 use std::collections::{BTreeMap, HashMap};
 
