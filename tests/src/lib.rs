@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: the real `bp serve` as a child process, a client that checks every refusal's
-//! envelope, the steps that most stories begin with, and hosts for external artifacts.
+//! What the end-to-end tests share: the real `bp serve` as a child process, or the functions as on AWS, a client that
+//! checks every refusal's envelope, the steps that most stories begin with, and hosts for external artifacts.
 //!
 //! Nothing here knows the code of the service: it speaks HTTP, starts the program, and reads its log.
 #![allow(
@@ -16,6 +16,7 @@ pub mod bytes;
 pub mod host;
 pub mod server;
 pub mod settings;
+mod stack;
 pub mod story;
 
 pub use api::{Answer, Api};

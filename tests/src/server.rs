@@ -11,13 +11,23 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::settings;
+use crate::stack::Stack;
 
-/// A running `bp serve` with a data folder of its own; it ends when this is dropped.
+/// A running service with a data folder of its own; it ends when this is dropped.
+///
+/// It is `bp serve`, or the functions under Lambda's emulator where the tests run over those. What is about the process
+/// `bp serve` panics there: such tests are left out of that run, by name.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    running: Running,
     base: String,
     folder: TempDir,
+}
+
+#[derive(Debug)]
+enum Running {
+    Process(Child),
+    Functions(#[expect(dead_code, reason = "it ends when it is dropped")] Stack),
 }
 
 impl Server {
@@ -29,12 +39,18 @@ impl Server {
     /// Starts a server with a configuration file of this content; `{DATA}` stands for the data folder.
     pub fn start_with(configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let data = folder.path().join("data").display().to_string();
+        let data = folder.path().join("data");
+        let configuration = configuration.replace("{DATA}", &data.display().to_string());
+        if settings::over_lambda() {
+            let stack = Stack::start(&configuration, &data, &folder.path().join("server.log"));
+            let base = stack.base().to_owned();
+            return Self { running: Running::Functions(stack), base, folder };
+        }
         if !configuration.is_empty() {
-            fs::write(folder.path().join("bp.yaml"), configuration.replace("{DATA}", &data)).expect("a file");
+            fs::write(folder.path().join("bp.yaml"), configuration).expect("a file");
         }
         let (child, base) = spawn(folder.path(), "127.0.0.1:0");
-        Self { child, base, folder }
+        Self { running: Running::Process(child), base, folder }
     }
 
     /// The server that tests share when their names keep them apart.
@@ -82,13 +98,23 @@ impl Server {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.running {
+            Running::Process(child) => child.id(),
+            Running::Functions(_) => panic!("functions are no one process"),
+        }
+    }
+
+    fn child(&mut self) -> &mut Child {
+        match &mut self.running {
+            Running::Process(child) => child,
+            Running::Functions(_) => panic!("functions are no one process"),
+        }
     }
 
     /// Ends the process without a word of warning (SIGKILL on Unix).
     pub fn kill(&mut self) {
-        self.child.kill().expect("a killed server");
-        self.child.wait().expect("an ended server");
+        self.child().kill().expect("a killed server");
+        self.child().wait().expect("an ended server");
     }
 
     /// Asks the process to end (SIGTERM), and leaves it to it when.
@@ -99,11 +125,12 @@ impl Server {
 
     /// How the process ended; nothing while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child")
+        self.child().try_wait().expect("a child")
     }
 
     /// What the next start is to read as its configuration; `{DATA}` stands for the data folder.
     pub fn configure(&self, configuration: &str) {
+        self.pid();
         let data = self.data().display().to_string();
         fs::write(self.folder.path().join("bp.yaml"), configuration.replace("{DATA}", &data))
             .expect("a file");
@@ -111,6 +138,7 @@ impl Server {
 
     /// Starts another process over the same data, which is to refuse; answers with what it says.
     pub fn refused_start(&self) -> String {
+        self.pid();
         let output = command(self.folder.path(), "127.0.0.1:0").output().expect("an ended process");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -121,9 +149,11 @@ impl Server {
 
     /// Starts again on the same data and address; answers how long it took until a request was answered.
     pub fn restart(&mut self) -> Duration {
+        self.pid();
         let started = Instant::now();
         let address = self.base.trim_start_matches("http://").to_owned();
-        (self.child, self.base) = spawn(self.folder.path(), &address);
+        let (child, base) = spawn(self.folder.path(), &address);
+        (self.running, self.base) = (Running::Process(child), base);
         started.elapsed()
     }
 
@@ -138,9 +168,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // An error means that it has ended already.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        if let Running::Process(child) = &mut self.running {
+            // An error means that it has ended already.
+            _ = child.kill();
+            _ = child.wait();
+        }
         if std::thread::panicking() {
             let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();

@@ -19,6 +19,32 @@ pub fn program() -> PathBuf {
     path
 }
 
+/// Which stack the tests run over: `BP_TEST_STACK` is `lambda`, or nothing for `bp serve`.
+pub fn over_lambda() -> bool {
+    match text("BP_TEST_STACK").as_deref() {
+        None => false,
+        Some("lambda") => true,
+        Some(other) => panic!("no stack is called `{other}`"),
+    }
+}
+
+/// The release binary of a function: in `BP_TEST_FUNCTIONS`, or in `target/release`.
+pub fn function(name: &str) -> PathBuf {
+    let path = prepared("BP_TEST_FUNCTIONS", "release").join(name);
+    assert!(path.is_file(), "no function at {}: run `cargo xtask aws test`", path.display());
+    path
+}
+
+/// Lambda's runtime interface emulator: `BP_TEST_EMULATOR`.
+pub fn emulator() -> PathBuf {
+    read("BP_TEST_EMULATOR").expect("BP_TEST_EMULATOR names the emulator: run `cargo xtask aws test`")
+}
+
+/// The address of a server that a variable names.
+pub fn server(variable: &str) -> String {
+    text(variable).unwrap_or_else(|| panic!("set {variable} to the URL of a server"))
+}
+
 /// The Python of the prepared virtual environment, or a program beside it.
 pub fn python(name: &str) -> PathBuf {
     let folder = if cfg!(windows) { "Scripts" } else { "bin" };
@@ -56,6 +82,10 @@ fn prepared(variable: &str, beside: &str) -> PathBuf {
     });
     assert!(path.is_dir(), "nothing prepared at {}: run `cargo xtask test`", path.display());
     path
+}
+
+fn text(variable: &str) -> Option<String> {
+    read(variable).map(|value| value.into_os_string().into_string().expect("text"))
 }
 
 #[expect(

@@ -7,9 +7,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::counts::Counts;
+use crate::lambda::{self, Records};
 use crate::process;
 use crate::s3;
 use crate::stand_ins;
+use crate::test::EndToEnd;
 use crate::workspace::Workspace;
 
 /// Unit tests that the plain run of all tests does not build.
@@ -33,15 +35,20 @@ pub(crate) enum Servers {
 /// Every test of the AWS adapters, with the counts as the last line; true when nothing failed.
 pub(crate) fn run(workspace: &Workspace) -> bool {
     let mut counts = Counts::default();
-    tests(workspace, Servers::All, &mut counts);
+    match EndToEnd::prepare(workspace, true) {
+        Ok(equipment) => tests(workspace, Servers::All, &equipment, &mut counts),
+        Err(message) => counts.note(Err(message)),
+    }
     counts.print()
 }
 
 /// Runs the tests and adds them to `counts`, with whatever went wrong.
-pub(crate) fn tests(workspace: &Workspace, servers: Servers, counts: &mut Counts) {
+pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEnd, counts: &mut Counts) {
     let started = Instant::now();
+    let mut believed = true;
     for step in [without_a_server, over_ministack, s3::over_localstack] {
         let step = step(workspace, counts);
+        believed &= step.is_ok();
         counts.note(step);
     }
     let left_out = (servers == Servers::Python).then_some("left out; `--all` runs them");
@@ -56,6 +63,16 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, counts: &mut Counts
     };
     counts.note(step);
     println!("\nthe AWS adapters took {} s", started.elapsed().as_secs());
+    let records = match left_out.or_else(stand_ins::lacks_java) {
+        Some(_) => Records::MiniStack,
+        None => Records::DynamoDbLocal,
+    };
+    let step = if believed {
+        lambda::over_functions(workspace, equipment, records, counts)
+    } else {
+        Err("what stands in for AWS is not believed: the functions are not run over it".to_owned())
+    };
+    counts.note(step);
 }
 
 /// Keeps servers running until it is interrupted.
@@ -83,6 +100,8 @@ pub(crate) fn up(workspace: &Workspace) -> Result<bool, String> {
     if let Some(minio) = &minio {
         println!("# or MinIO: export BP_TEST_S3={} BP_TEST_S3_KEYS={}", minio.url(), s3::MINIO_KEYS);
     }
+    println!("# the end-to-end tests over functions of `cargo build --release`, beside the above:");
+    println!("export BP_TEST_STACK=lambda BP_TEST_EMULATOR={}", lambda::emulator(workspace)?.display());
     eprintln!("running until Ctrl-C");
     ministack.wait().map(|()| true)
 }

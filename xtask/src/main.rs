@@ -6,6 +6,7 @@
 mod aws;
 mod counts;
 mod fixtures;
+mod lambda;
 mod lint;
 mod process;
 mod s3;
@@ -25,7 +26,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   test [--fast] [--all]
                   build, prepare tools and fixtures, run every test; --fast leaves out the slow ones, --all adds those
                   over DynamoDB Local, which want a JDK and Maven, and over MinIO, which want Go
-  aws test        the tests of the AWS adapters alone, over MiniStack, LocalStack, DynamoDB Local and MinIO
+  aws test        the tests of the AWS adapters over MiniStack, LocalStack, DynamoDB Local and MinIO, and the end-to-end
+                  tests over the functions
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
   fixtures        fetch the real installers that the end-to-end tests use

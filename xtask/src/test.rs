@@ -1,13 +1,15 @@
 //! `cargo xtask test`: the one test command.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use crate::aws::{self, Servers};
 use crate::counts::Counts;
-use crate::fixtures;
+use crate::fixtures::{self, Fixtures};
 use crate::process;
-use crate::tools;
+use crate::tools::{self, Tools};
 use crate::workspace::Workspace;
 
 /// How much is run.
@@ -37,44 +39,70 @@ impl Extent {
 /// Builds, prepares, runs every test and prints the counts as the last line; true when nothing failed.
 pub(crate) fn run(workspace: &Workspace, extent: Extent) -> bool {
     let mut counts = Counts::default();
-    let mut left_out = BTreeMap::new();
-    let step = tests(workspace, extent, &mut counts, &mut left_out);
-    counts.note(step);
-    aws::tests(workspace, extent.aws, &mut counts);
-    for (what, why) in &left_out {
-        println!("skipped: tests named `{what}`: {why}");
+    match EndToEnd::prepare(workspace, extent.slow) {
+        Ok(equipment) => {
+            let step = tests(workspace, &equipment, &mut counts);
+            counts.note(step);
+            aws::tests(workspace, extent.aws, &equipment, &mut counts);
+            for (what, why) in &equipment.left_out {
+                println!("skipped: tests named `{what}`: {why}");
+            }
+        }
+        Err(message) => counts.note(Err(message)),
     }
     counts.print()
 }
 
-fn tests(
-    workspace: &Workspace,
-    extent: Extent,
-    counts: &mut Counts,
-    left_out: &mut BTreeMap<String, &'static str>,
-) -> Result<(), String> {
-    let started = Instant::now();
-    process::run(workspace.command("cargo").args(["build", "--workspace", "--bins", "--locked"]))?;
-    let tools = tools::prepare(workspace)?;
-    let fixtures = fixtures::fetch(workspace)?;
-    println!("prepared in {} s", started.elapsed().as_secs());
+/// What the end-to-end tests need, wherever they run.
+#[derive(Debug)]
+pub(crate) struct EndToEnd {
+    bp: PathBuf,
+    tools: Tools,
+    fixtures: Fixtures,
+    /// Parts of the names of tests that cannot run on this machine or are not wanted, and why.
+    pub(crate) left_out: BTreeMap<String, &'static str>,
+}
 
+impl EndToEnd {
+    /// Builds and fetches it; with the module `slow` or without.
+    pub(crate) fn prepare(workspace: &Workspace, slow: bool) -> Result<Self, String> {
+        let started = Instant::now();
+        process::run(workspace.command("cargo").args(["build", "--workspace", "--bins", "--locked"]))?;
+        let tools = tools::prepare(workspace)?;
+        let fixtures = fixtures::fetch(workspace)?;
+        println!("prepared in {} s", started.elapsed().as_secs());
+        let mut left_out = BTreeMap::new();
+        if tools.javascript.is_none() {
+            left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm");
+        }
+        let missing = fixtures.missing.iter();
+        left_out.extend(missing.map(|(kind, install)| (format!("real_{kind}_"), *install)));
+        if !slow {
+            left_out.insert("slow::".to_owned(), "left out by --fast");
+        }
+        let bp = workspace.target("debug").join(format!("bp{}", std::env::consts::EXE_SUFFIX));
+        Ok(Self { bp, tools, fixtures, left_out })
+    }
+
+    /// Tells a run of the tests where it is.
+    pub(crate) fn equip(&self, command: &mut Command) {
+        command
+            .env("BP_TEST_BIN", &self.bp)
+            .env("BP_TEST_VENV", &self.tools.venv)
+            .env("BP_TEST_FIXTURES", &self.fixtures.folder);
+        if let Some(folder) = &self.tools.javascript {
+            command.env("BP_TEST_JS", folder);
+        }
+    }
+}
+
+fn tests(workspace: &Workspace, equipment: &EndToEnd, counts: &mut Counts) -> Result<(), String> {
+    let started = Instant::now();
     let mut command = workspace.command("cargo");
-    command
-        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
-        .env("BP_TEST_BIN", workspace.target("debug").join(format!("bp{}", std::env::consts::EXE_SUFFIX)))
-        .env("BP_TEST_VENV", &tools.venv)
-        .env("BP_TEST_FIXTURES", &fixtures.folder);
-    match &tools.javascript {
-        Some(folder) => _ = command.env("BP_TEST_JS", folder),
-        None => _ = left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm"),
-    }
-    left_out.extend(fixtures.missing.into_iter().map(|(kind, install)| (format!("real_{kind}_"), install)));
-    if !extent.slow {
-        left_out.insert("slow::".to_owned(), "left out by --fast");
-    }
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    equipment.equip(&mut command);
     command.arg("--");
-    for name in left_out.keys() {
+    for name in equipment.left_out.keys() {
         command.args(["--skip", name]);
     }
     let succeeded = process::watch(&mut command, |line| counts.add(line))?;

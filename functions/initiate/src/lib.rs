@@ -141,8 +141,12 @@ async fn show(
     Ok(Json(UploadView::new(&upload, doors)))
 }
 
+/// An upload that ends before, in milliseconds, is shown without doors: stores sign no URL for less than a second.
+const DOORS_LEAST_MS: i64 = 2_000;
+
 async fn open_doors(ports: &Ports, upload: &Upload) -> Result<Option<UploadDoors>, ApiError> {
-    if upload.state != UploadState::Initiated {
+    let left = upload.expires_at.saturating_sub(ports.context.clock.now_ms());
+    if upload.state != UploadState::Initiated || left < DOORS_LEAST_MS {
         return Ok(None);
     }
     Ok(Some(uploads::doors(&ports.context, &ports.objects, upload).await?))
