@@ -99,7 +99,7 @@ impl EndToEnd {
 fn tests(workspace: &Workspace, equipment: &EndToEnd, counts: &mut Counts) -> Result<(), String> {
     let started = Instant::now();
     let mut command = workspace.command("cargo");
-    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    command.args(["test", "--workspace", "--features", "client/blocking", "--locked", "--no-fail-fast"]);
     equipment.equip(&mut command);
     command.arg("--");
     for name in equipment.left_out.keys() {
