@@ -160,8 +160,8 @@ impl World {
         known.map(|(word, value)| (word.to_owned(), value.to_owned())).into()
     }
 
-    /// What is other than on AWS: where the servers are, and that every answer is read afresh, since tests ask for it
-    /// at once.
+    /// What is other than in the template: where the servers are; that every answer is read afresh, since tests ask for
+    /// it at once; and the signing of `bp serve`, whose sizes and verifiers the tests hold it to.
     fn endpoints(&self, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let servers = [
             ("METADATA__DYNAMODB", &self.aws.dynamodb),
@@ -177,6 +177,7 @@ impl World {
             named.map(|(section, url)| (format!("BP_{section}__ENDPOINT"), url.clone())).collect();
         let fixed = [
             ("BP_DECISIONS__MAX_AGE_SECONDS", "0"),
+            ("BP_SIGNING__MODE", "direct"),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
