@@ -145,7 +145,8 @@ fn watch(command: &mut Command, counts: &mut Counts) -> Result<(), String> {
     Ok(())
 }
 
-fn ministack(workspace: &Workspace) -> Result<Server, String> {
+/// `MiniStack`, on a free port.
+pub(crate) fn ministack(workspace: &Workspace) -> Result<Server, String> {
     let venv = tools::venv(workspace, "aws-venv", "tests/python/requirements-aws.txt")?;
     let folder = folder(workspace, "ministack")?;
     Server::start("MiniStack", &folder.join("server.log"), |port| {

@@ -4,6 +4,7 @@
 //! kept there between runs. Nothing outside the target folder is written.
 
 mod aws;
+mod bench;
 mod counts;
 mod fixtures;
 mod lint;
@@ -24,6 +25,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                   over DynamoDB Local, which want a JDK and Maven
   aws test        the tests of the AWS adapters alone, over MiniStack and DynamoDB Local
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
+  bench cold [--starts N]
+                  starts, sizes and warm invocations of the functions beside an empty one; Linux alone
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos
   fixtures        fetch the real installers that the end-to-end tests use
   tools           prepare the Python and JavaScript tools that the end-to-end tests use";
@@ -37,6 +40,10 @@ fn main() -> ExitCode {
             .ok_or_else(|| USAGE.to_owned()),
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
+        ["bench", "cold", words @ ..] => match bench::starts(words) {
+            Some(count) => bench::cold(&workspace, count),
+            None => Err(USAGE.to_owned()),
+        },
         ["lint"] => lint::run(&workspace),
         ["fixtures"] => fixtures::fetch(&workspace).map(|_| true),
         ["tools"] => tools::prepare(&workspace).map(|_| true),

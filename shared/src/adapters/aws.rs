@@ -38,7 +38,7 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// Who we are.
     pub credentials: AwsCredentials,
-    /// Certificates (PEM) that are trusted beside the public ones.
+    /// Certificates (PEM) that are trusted beside Amazon's, instead of the public ones.
     pub ca_pem: Option<Vec<u8>>,
 }
 
@@ -94,12 +94,14 @@ fn http_client(settings: &AwsSettings) -> aws_types::sdk_config::SharedHttpClien
     builder.build_https()
 }
 
-/// Whom we trust: for AWS's own endpoints Amazon's few roots, which are read in no time, else everybody's.
+/// Whom we trust: for AWS's own endpoints Amazon's few roots, which are read in no time; so where the operator named
+/// others for an endpoint of its own. Else everybody's.
 fn trust_store(settings: &AwsSettings) -> TrustStore {
     let aws_itself = settings.endpoint_url.is_none() && !settings.region.starts_with("cn-");
+    let few = aws_itself || settings.ca_pem.is_some();
     let mut store = TrustStore::empty();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
-        if !aws_itself || is_amazon(certificate) {
+        if !few || is_amazon(certificate) {
             store.add_pem_certificate(pem(certificate));
         }
     }
@@ -150,6 +152,13 @@ mod tests {
         let every = webpki_root_certs::TLS_SERVER_ROOT_CERTS.len();
         assert_eq!(roots(&settings("eu-central-1", Some("https://s3.example.com"))), every);
         assert_eq!(roots(&settings("cn-north-1", None)), every);
+    }
+
+    #[test]
+    fn named_authorities_are_trusted_beside_amazons_alone() {
+        let ca_pem = Some(pem(webpki_root_certs::TLS_SERVER_ROOT_CERTS[0]).into_bytes());
+        let endpoint = Some("https://s3.example.com");
+        assert_eq!(roots(&AwsSettings { ca_pem, ..settings("eu-central-1", endpoint) }), 6);
     }
 
     #[test]
