@@ -8,5 +8,6 @@ async fn main() -> Result<(), lambda_http::Error> {
     telemetry::start(&config.log_level);
     let cloud = Cloud::open(config)?;
     let ports = decide::Ports { context: cloud.context(), decider: cloud.decider().await? };
-    lambda::serve(decide::router(ports), cloud.context()).await
+    // Records were read for the decider already.
+    lambda_http::run(lambda::host(decide::router(ports), cloud.context())).await
 }

@@ -91,7 +91,7 @@ impl Subject<'_> {
     fn ask(&self, function: &mut Function, event: &str) -> Result<(), String> {
         let answer = function.invoke(event)?;
         let signed =
-            |body: &str| body.contains("\"action\":\"DOWNLOAD\"") && body.contains("\"signature\":\"ey");
+            |body: &str| body.contains("\"reason\":\"NEW_RELEASE\"") && body.contains("\"signature\":\"ey");
         let good = !self.decides || answer.get("body").and_then(Value::as_str).is_some_and(signed);
         if good { Ok(()) } else { Err(format!("no decision: {answer}")) }
     }

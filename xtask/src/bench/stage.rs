@@ -56,7 +56,8 @@ impl Stage {
             for patch in 0..RELEASES {
                 let url = format!("https://downloads.example.com/{product}-{patch}.msi");
                 let body = json!({ "source_type": "EXTERNAL", "sha256": format!("{patch:064x}"),
-                    "size_bytes": 123_456_789, "external_url": url, "file_name": "installer.msi" });
+                    "size_bytes": 123_456_789, "external_url": url, "file_name": "installer.msi",
+                    "access": "client_authenticates" });
                 let artifact = post(&mut register, "/v1/artifacts", token, &body)?;
                 let part = json!({ "artifact_id": artifact.get("artifact_id"), "platform": "windows",
                     "arch": "x86_64", "installer_type": "msi" });
@@ -126,6 +127,7 @@ fn environment(workspace: &Workspace, found: &Value) -> Result<Vec<(String, Stri
         ("BP_STORAGE__S3__BUCKET", "big-picture"),
         ("BP_QUEUE__TYPE", "sqs"),
         ("BP_QUEUE__SQS__URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/work"),
+        ("BP_QUEUE__SQS__ENDPOINT", front.as_str()),
         ("BP_SIGNING__TYPE", "kms"),
         ("BP_SIGNING__MODE", super::SIGNING_MODE),
         ("BP_SIGNING__KMS__KEY_ID", text(found, "key_id")?),
