@@ -191,6 +191,17 @@ impl Api {
         })
     }
 
+    /// An updater of the same service, with the same token.
+    pub(crate) fn updater(&self, product: &str, version: &str) -> client::UpdaterBuilder {
+        let updater = client::Updater::builder(self.base_url(), product, version);
+        // A user who names a plain loopback service has chosen development.
+        let updater = updater.allow_loopback_http(self.is_plain_loopback());
+        match &self.token {
+            Some(ApiToken(token)) => updater.token(token),
+            None => updater,
+        }
+    }
+
     /// Whether the service is on this machine and spoken to without TLS, as in development.
     pub(crate) fn is_plain_loopback(&self) -> bool {
         let host = self.base_url.host_str().unwrap_or_default();

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{artifact, audit, decisions, demo, keyset, policy, product, release, tenant, token};
+use crate::{
+    artifact, audit, decisions, demo, keyset, policy, product, release, root, tenant, token, update,
+};
 
 /// Shown under `bp --help`.
 const EXIT_CODES: &str = "\
@@ -83,6 +85,12 @@ pub(crate) enum Command {
     /// The keyset that clients pin.
     #[command(subcommand)]
     Keyset(keyset::KeysetCommand),
+    /// The offline keys that sign keysets.
+    #[command(subcommand)]
+    Root(root::RootCommand),
+    /// What an application's updater does: check and download, with memory.
+    #[command(subcommand)]
+    Update(update::UpdateCommand),
     /// Ask whether the service is well.
     Health,
     /// Print a completion script for a shell.

@@ -60,7 +60,8 @@ pub(crate) struct QuestionArgs {
 }
 
 impl QuestionArgs {
-    fn question(self) -> Question {
+    /// The question, as clients ask it.
+    pub(crate) fn question(self) -> Question {
         let product = ProductQuestion {
             channel: self.channel,
             tenant_id: self.tenant,

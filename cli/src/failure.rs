@@ -113,7 +113,7 @@ impl Failure {
             | Self::Client(ClientError::BaseUrl { .. } | ClientError::Version(_)) => EXIT_USAGE,
             Self::Unreachable { .. }
             | Self::TookTooLong { .. }
-            | Self::Client(ClientError::Unreachable { .. }) => 3,
+            | Self::Client(ClientError::Unreachable { .. } | ClientError::TooSlow { .. }) => 3,
             _ => 1,
         }
     }
@@ -194,6 +194,9 @@ fn client_code(error: &ClientError) -> &str {
         ClientError::SizeMismatch { .. } => "SIZE_MISMATCH",
         ClientError::DigestMismatch { .. } => "CHECKSUM_MISMATCH",
         ClientError::File { .. } => "FILE",
+        ClientError::TooSlow { .. } => "TIMEOUT",
+        ClientError::DiskSpace { .. } => "DISK_SPACE",
+        ClientError::Busy { .. } => "BUSY",
         ClientError::Tls(_) | ClientError::Randomness => "SYSTEM",
     }
 }

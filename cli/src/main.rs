@@ -19,10 +19,12 @@ mod policy;
 mod product;
 mod progress;
 mod release;
+mod root;
 mod serve;
 mod table;
 mod tenant;
 mod token;
+mod update;
 mod wait;
 mod words;
 
@@ -62,6 +64,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args).await.map_err(|error| Failure::Service(error.into())),
         Command::Demo(args) => demo::run(out, args).await,
         Command::Completions { shell } => completions::print(out, shell),
+        Command::Root(command) => root::run(out, command),
         command => call(&context(&cli.globals, out)?, command).await,
     }
 }
@@ -78,8 +81,9 @@ async fn call(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Tenant(command) => tenant::run(context, command).await,
         Command::Decision(command) => decisions::run(context, command).await,
         Command::Keyset(command) => keyset::run(context, command).await,
+        Command::Update(command) => update::run(context, command).await,
         Command::Health => context.show(Call::get(&["healthz"]), &["status"]).await,
-        Command::Serve(_) | Command::Demo(_) | Command::Completions { .. } => {
+        Command::Serve(_) | Command::Demo(_) | Command::Completions { .. } | Command::Root(_) => {
             Err(Failure::usage("this command calls no service"))
         }
     }

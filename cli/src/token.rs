@@ -149,7 +149,7 @@ fn bootstrap(context: &Context, write_to: &Path) -> Result<(), Failure> {
 }
 
 /// A new file that its owner alone may read, where the system has such a thing.
-fn new_private_file(path: &Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn new_private_file(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

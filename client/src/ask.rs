@@ -3,6 +3,7 @@
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
+use crate::retry::retry_after_seconds;
 use crate::{Client, ClientError, Question};
 
 /// More than the longest answer: 20 tokens of 64 KiB with their mirrors.
@@ -71,12 +72,26 @@ impl Client {
         self.read(&url, self.http.get(&url), MAX_KEYSET_BYTES).await
     }
 
+    /// The signed keyset of this version as bytes for [`decision::root::Walk::step`]; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`], [`ClientError::Refused`], or [`ClientError::NotUnderstood`] where it is too long.
+    pub async fn signed_keyset(&self, version: u64) -> Result<Option<Vec<u8>>, ClientError> {
+        let url = format!("{}/v1/keyset/{version}.keyset", self.base_url);
+        match self.read(&url, self.http.get(&url), MAX_KEYSET_BYTES).await {
+            Ok(file) => Ok(Some(file)),
+            Err(ClientError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The whole body of a good answer, at most `most` bytes.
     async fn read(&self, url: &str, request: RequestBuilder, most: usize) -> Result<Vec<u8>, ClientError> {
+        let request = request.timeout(self.answer_within);
         let mut response =
             self.authorized(url, request).send().await.map_err(|source| unreachable(url, source))?;
         if response.status() != StatusCode::OK {
-            return Err(refused(url, response).await);
+            return Err(refused(url, &mut response).await);
         }
         let body = body(url, &mut response, most).await?;
         if body.is_empty() {
@@ -99,12 +114,12 @@ async fn body(url: &str, response: &mut Response, most: usize) -> Result<Vec<u8>
 }
 
 /// The error that an answer other than a good one stands for.
-pub(crate) async fn refused(url: &str, mut response: Response) -> ClientError {
+pub(crate) async fn refused(url: &str, response: &mut Response) -> ClientError {
     let status = response.status().as_u16();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after_seconds = header("retry-after").and_then(|seconds| seconds.parse().ok());
+    let retry_after_seconds = retry_after_seconds(response.headers());
     let logged_as = header("x-request-id").map(str::to_owned);
-    let said = body(url, &mut response, MAX_REFUSAL_BYTES).await.unwrap_or_default();
+    let said = body(url, response, MAX_REFUSAL_BYTES).await.unwrap_or_default();
     let Refusal { code, message, request_id } = serde_json::from_slice(&said).unwrap_or_default();
     let request_id = request_id.or(logged_as);
     ClientError::Refused { url: url.to_owned(), status, code, message, request_id, retry_after_seconds }

@@ -1,6 +1,6 @@
 //! What can go wrong between an updater and the service, an artifact or its own disk.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 /// Why asking or downloading failed. None of these ever means "no update".
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,28 @@ pub enum ClientError {
         /// The SHA-256 of the downloaded file.
         found: String,
     },
+    /// The transfer was slower than the least that is accepted, or took too long in all.
+    #[error("`{url}` sends too slowly")]
+    TooSlow {
+        /// Where the request went, without its query.
+        url: String,
+    },
+    /// The disk has not enough room.
+    #[error("`{}` has {available} bytes free, and {needed} are needed", path.display())]
+    DiskSpace {
+        /// The folder that the file was to be in.
+        path: PathBuf,
+        /// How many bytes are still to come.
+        needed: u64,
+        /// How many there is room for.
+        available: u64,
+    },
+    /// Another updater is downloading the same file.
+    #[error("`{}` is being downloaded already", path.display())]
+    Busy {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A file could not be written, read or put in its place.
     #[error("cannot write `{}`", path.display())]
     File {
@@ -84,7 +106,7 @@ impl ClientError {
     /// Whether the same call may succeed later, with nothing changed.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { .. } | Self::TooSlow { .. } => true,
             Self::Refused { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::BaseUrl { .. }
             | Self::Tls(_)
@@ -93,8 +115,25 @@ impl ClientError {
             | Self::NotUnderstood { .. }
             | Self::SizeMismatch { .. }
             | Self::DigestMismatch { .. }
+            | Self::DiskSpace { .. }
+            | Self::Busy { .. }
             | Self::File { .. } => false,
         }
+    }
+
+    /// How long the other side asks to wait before the same call, where it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { status: 429 | 503, retry_after_seconds, .. } => {
+                retry_after_seconds.map(Duration::from_secs)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the bytes are not the signed ones.
+    pub(crate) fn is_mismatch(&self) -> bool {
+        matches!(self, Self::SizeMismatch { .. } | Self::DigestMismatch { .. })
     }
 }
 

@@ -1,27 +1,51 @@
 //! What an updater embeds: ask for decisions, verify them, download what they name.
 //!
-//! ```no_run
-//! # async fn example(keyset: &decision::keyset::Keyset, now: i64) -> Result<(), Box<dyn std::error::Error>> {
-//! let client = client::Client::new("https://updates.example.com")?;
-//! let product = client::ProductQuestion::new("editor", "1.4.0", "windows", "x86_64");
-//! let question = client::Question::about(product).with_fresh_nonce()?;
-//! let answer = client.ask(&question).await?;
-//! for (product, token) in question.products.iter().zip(&answer.tokens) {
-//!     let expected = client.expected(&question, product, now)?;
-//!     let verified = decision::verify::verify(token, keyset, &expected)?;
-//!     // … the artifact that it names: `client.download(&artifact, &path)`
+//! ```
+//! # mod deployment { include!("../tests/example/deployment.rs"); }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let deployment = deployment::start();
+//! # let (base_url, shipped) = (deployment.base_url.as_str(), deployment.keyset.as_slice());
+//! # let (state, folder) = (deployment.folder.join("state"), deployment.folder.clone());
+//! let updater = client::Updater::builder(base_url, "editor", "1.4.0")
+//!     .keyset(shipped) // the file `N.keyset` that the application was built with
+//!     .state(&state)
+//!     .client_id("installation-7")
+//! #   .platform("linux", "x86_64")
+//! #   .allow_loopback_http(true)
+//!     .build()?;
+//! let checked = updater.check().await?;
+//! match checked.offer() {
+//!     None => println!("nothing to do: {}", checked.reason()),
+//!     Some(offer) => {
+//!         let path = folder.join(offer.file_name());
+//!         let proved = updater.download(offer, &path, |progress| {
+//!             println!("{} of {} bytes", progress.bytes, progress.of);
+//!         });
+//!         println!("{} is {}", proved.await?.path().display(), offer.release().version);
+//!     }
 //! }
+//! # assert_eq!(std::fs::read(folder.join("editor.deb"))?, b"hello artifact\n");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It knows the signed decision (crate `decision`) and nothing of the server's inside. It reads no clock, no
-//! environment and no configuration: what it needs is passed in. It never reads the plain mirror of a decision.
+//! It knows the signed decision (crate `decision`) and nothing of the server's inside. It reads no environment and no
+//! configuration, and the clock in one place: what it needs is passed in. It never reads the plain mirror of a decision.
+//!
+//! [`Updater`] is the whole of it; [`Client`] are its single steps, without memory.
 
 mod ask;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod clock;
 mod download;
 mod error;
+mod poll;
 mod question;
+mod retry;
+mod state;
+mod updater;
 
 use std::fmt;
 use std::time::Duration;
@@ -30,14 +54,20 @@ use decision::verify::Expected;
 use reqwest::{RequestBuilder, Url};
 
 pub use ask::Answer;
-pub use download::Artifact;
+pub use clock::{Clock, SystemClock};
+pub use download::{Artifact, Downloaded, Limits, Progress};
 pub use error::ClientError;
+pub use poll::next_poll;
 pub use question::{ProductQuestion, Question, fresh_nonce};
+pub use state::StateError;
+pub use updater::{Checked, Offer, UpdateError, Updater, UpdaterBuilder};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may say nothing.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer that is no artifact may take in all: somebody who drips it must not hold the caller for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many redirects a request follows.
 const MAX_REDIRECTS: usize = 5;
 
@@ -47,6 +77,8 @@ pub struct Client {
     base_url: String,
     http: reqwest::Client,
     token: Option<String>,
+    /// How long an answer may take from the question to its last byte.
+    answer_within: Duration,
 }
 
 impl fmt::Debug for Client {
@@ -68,6 +100,11 @@ impl Client {
     /// # Errors
     /// [`ClientError::BaseUrl`] where `base_url` is no such URL, [`ClientError::Tls`] where TLS cannot be set up.
     pub fn new(base_url: &str) -> Result<Self, ClientError> {
+        Self::over(base_url, http_client().map_err(ClientError::Tls)?)
+    }
+
+    /// A client over connections that were made elsewhere.
+    pub(crate) fn over(base_url: &str, http: reqwest::Client) -> Result<Self, ClientError> {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let bad = || ClientError::BaseUrl { url: base_url.clone() };
         let url = Url::parse(&base_url).map_err(|_| bad())?;
@@ -76,8 +113,7 @@ impl Client {
         if !fits || !url.username().is_empty() || url.password().is_some() {
             return Err(bad());
         }
-        let http = http_client().map_err(ClientError::Tls)?;
-        Ok(Self { base_url, http, token: None })
+        Ok(Self { base_url, http, token: None, answer_within: ANSWER_TIMEOUT })
     }
 
     /// The deployment's `base_url`, without a slash at its end: the issuer of its decisions.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base64url;
 use crate::json::{Object, Value};
+use crate::small_order;
 
 /// A signature algorithm, and with it a kind of key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,7 +54,8 @@ impl fmt::Display for Alg {
 
 /// A public key that can verify signatures.
 ///
-/// Whether a P-256 point is on the curve is found out when verifying: with a point that is not, nothing verifies.
+/// Whether a P-256 point is on the curve, and an Ed25519 point one that a private key can belong to, is found out when
+/// verifying: under other points nothing verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(Form);
 
@@ -211,6 +213,8 @@ impl PublicKey {
                 let point = [[4].as_slice(), x, y].concat();
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
             }
+            // Under a point of small order anybody can make a signature that fits any message.
+            Form::Ed25519(key) if small_order::contains(key) => return Err(BadSignature),
             Form::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
         };
         outcome.map_err(|_| BadSignature)

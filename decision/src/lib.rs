@@ -6,7 +6,8 @@
 //! - [`payload`], [`jws`], [`delegation`]: what leaves the server.
 //! - [`jwk`], [`keyset`]: what a client trusts.
 //! - [`verify`](mod@verify), [`json`]: what a client checks.
-//! - [`sign`]: a key in memory.
+//! - [`root`]: how a client comes from the keyset it ships with to a newer one.
+//! - [`sign`], [`pem`]: a key in memory, and as text.
 #![warn(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 mod base64url;
@@ -17,7 +18,10 @@ pub mod jwk;
 pub mod jws;
 pub mod keyset;
 pub mod payload;
+pub mod pem;
+pub mod root;
 pub mod sign;
+mod small_order;
 pub mod verify;
 pub mod version;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 
 use crate::jwk::{Alg, PublicKey};
@@ -20,6 +20,10 @@ enum Pair {
     P256(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
 }
+
+/// What stands before an Ed25519 seed in a PKCS#8 document of version 1 (RFC 8410).
+const ED25519_PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// What can go wrong with a key in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,11 +60,18 @@ impl LocalKey {
     /// [`SignError::Failed`] where the system gave no random bytes.
     pub fn generate(alg: Alg) -> Result<Vec<u8>, SignError> {
         let random = SystemRandom::new();
-        let document = match alg {
-            Alg::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
-            Alg::EdDsa => Ed25519KeyPair::generate_pkcs8(&random),
-        };
-        Ok(document.map_err(|_| SignError::Failed)?.as_ref().to_vec())
+        match alg {
+            Alg::Es256 => {
+                let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+                Ok(document.map_err(|_| SignError::Failed)?.as_ref().to_vec())
+            }
+            Alg::EdDsa => {
+                // Version 1: OpenSSL does not read the version 2 that ring writes.
+                let mut seed = [0; 32];
+                random.fill(&mut seed).map_err(|_| SignError::Failed)?;
+                Ok([ED25519_PKCS8_PREFIX.as_slice(), &seed].concat())
+            }
+        }
     }
 
     /// The key's algorithm.
@@ -115,11 +126,11 @@ mod tests {
 
     #[test]
     fn ed25519_keys_of_both_pkcs8_versions_are_the_same_key() {
-        let second = LocalKey::generate(Alg::EdDsa).unwrap();
+        let second = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec();
         // Version 1 (RFC 8410, as openssl writes it): the same without the public key at the end.
-        let seed = &second[second.iter().position(|byte| *byte == 0x04).unwrap()..][..36];
-        let head = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
-        let first = [head.as_slice(), seed].concat();
+        let seed = &second[second.iter().position(|byte| *byte == 0x04).unwrap()..][4..36];
+        let first = [ED25519_PKCS8_PREFIX.as_slice(), seed].concat();
+        assert_eq!(LocalKey::generate(Alg::EdDsa).unwrap()[..16], first[..16]);
         let kids = [first, second].map(|der| LocalKey::from_pkcs8_der(&der).unwrap().kid().to_owned());
         assert_eq!(kids[0], kids[1]);
     }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod claims;
+mod clock;
 mod location;
 mod members;
 mod offer;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::clock::accepted_when_issued;
 pub use self::location::LocationError;
 pub use self::members::MemberError;
 pub use self::refusal::Refusal;

@@ -2,11 +2,7 @@
 //!
 //! The one place that reads the environment. Everything is read at once, and every bad value is reported together.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde_json::{Map, Value};
 
@@ -18,11 +14,16 @@ use crate::domain::{
 
 mod places;
 mod reader;
+mod signing;
 
-pub use self::places::{Aws, Metadata, Queue, Storage};
+pub use self::{
+    places::{Aws, Metadata, Queue, Storage},
+    signing::{Signing, SigningBudget, SigningMode},
+};
 use self::{
     places::{aws, metadata, queue, storage},
     reader::Reader,
+    signing::signing,
 };
 
 /// What the operator chose.
@@ -36,6 +37,10 @@ pub struct Config {
     pub metadata: Metadata,
     /// What signs decisions.
     pub signing: Signing,
+    /// Which key signs decisions; by default the key in the file itself.
+    pub signing_mode: SigningMode,
+    /// How often a remote key may sign in direct mode.
+    pub signing_budget: SigningBudget,
     /// Who does work in the background.
     pub queue: Queue,
     /// How AWS is reached; there wherever something of it was chosen.
@@ -59,29 +64,6 @@ pub struct Config {
     pub log_level: String,
     /// Repositories with rules of their own.
     pub repositories: Vec<Repository>,
-}
-
-/// What signs decisions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signing {
-    /// A key in a file of this machine, made on first start.
-    Local {
-        /// The file: PKCS#8 in PEM.
-        key_file: PathBuf,
-        /// The kind of key that is made.
-        algorithm: decision::jwk::Alg,
-        /// Whether a key that the keyset does not list is taken up; no by default.
-        take_up_new_key: bool,
-    },
-    /// A key in AWS KMS.
-    Kms {
-        /// Its id or ARN; an alias where it is never moved.
-        key_id: String,
-        /// Another server than AWS's own.
-        endpoint: Option<String>,
-        /// Whether a key that the keyset does not list is taken up; no by default.
-        take_up_new_key: bool,
-    },
 }
 
 /// How external artifacts are treated.
@@ -204,6 +186,8 @@ impl Config {
     fn gather(reader: &mut Reader<'_>, data: &Path) -> Option<Self> {
         let (storage, metadata) = (storage(reader, data), metadata(reader, data));
         let (signing, queue) = (signing(reader, data), queue(reader));
+        let signing_mode = signing::mode(reader, signing.as_ref());
+        let signing_budget = signing::budget(reader);
         let log_level = reader.word("log.level", &["error", "warn", "info", "debug"], &[], "info");
         let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
         let external = external(reader);
@@ -220,6 +204,8 @@ impl Config {
             storage: storage?,
             metadata: metadata?,
             signing: signing?,
+            signing_mode: signing_mode?,
+            signing_budget,
             queue: queue?,
             aws: aws.map_or(Some(None), |aws| aws.map(Some))?,
             external,
@@ -289,23 +275,6 @@ fn uses_aws(
         || matches!(metadata, Some(Metadata::DynamoDb { .. }))
         || matches!(signing, Some(Signing::Kms { .. }))
         || matches!(queue, Some(Queue::Sqs { .. }))
-}
-
-fn signing(reader: &mut Reader, data: &Path) -> Option<Signing> {
-    use decision::jwk::Alg;
-    let key_file = reader.path("signing.local.key_file").unwrap_or_else(|| data.join("signing.pem"));
-    let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
-    let take_up_new_key = reader.flag("signing.take_up_new_key", false);
-    let mode = reader.word("signing.mode", &["direct"], &["delegated"], "direct");
-    let kind = reader.word("signing.type", &["local", "kms"], &[], "local");
-    mode?;
-    let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
-    let (key_id, endpoint) = (reader.text("signing.kms.key_id"), reader.url("signing.kms.endpoint"));
-    if kind? == "local" {
-        return Some(Signing::Local { key_file, algorithm, take_up_new_key });
-    }
-    let key_id = reader.needed("signing.kms.key_id", key_id)?;
-    Some(Signing::Kms { key_id, endpoint, take_up_new_key })
 }
 
 fn external(reader: &mut Reader<'_>) -> External {

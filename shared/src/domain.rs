@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod decide;
 pub mod digest;
 pub mod external_url;
+pub mod hashing;
 pub mod ids;
 pub mod names;
 pub mod platform;

@@ -67,6 +67,15 @@ pub enum WiringError {
     Entropy,
 }
 
+#[cfg(any(feature = "embedded", feature = "kms"))]
+fn mode(mode: crate::config::SigningMode) -> crate::app::signing::Mode {
+    use crate::{app::signing::Mode, config::SigningMode};
+    match mode {
+        SigningMode::Direct => Mode::Direct,
+        SigningMode::Delegated => Mode::Delegated,
+    }
+}
+
 fn settings(config: &Config, base_url: &str) -> Settings {
     let repository = |entry: &crate::config::Repository| Repository {
         name: entry.name.clone(),

@@ -16,7 +16,7 @@ use report::{Bar, Samples};
 use stage::Stage;
 
 /// How the service signs while it is measured.
-const SIGNING_MODE: &str = "direct";
+const SIGNING_MODE: &str = "delegated";
 const EMPTY: &str = "empty-function";
 const FUNCTIONS: [&str; 7] = ["decide", "register", "initiate", "complete", "download", "manage", "verify"];
 const STARTS: usize = 25;

@@ -36,6 +36,12 @@ impl Counts {
         }
     }
 
+    /// Names tests that are left out, and counts them as skipped.
+    pub(crate) fn skip(&mut self, number: usize, what: &str, why: &str) {
+        self.skipped += u64::try_from(number).unwrap_or(u64::MAX);
+        println!("skipped: {number} of the {what}: {why}");
+    }
+
     /// Notes a step that could not be taken to its end as a failure.
     pub(crate) fn note(&mut self, step: Result<(), String>) {
         if let Err(message) = step {

@@ -14,12 +14,16 @@ const CARGO_MACHETE: &str = "0.9.2";
 const CLIPPY_AWS: [&str; 9] =
     ["clippy", "-p", "shared", "--features=aws", "--all-targets", "--locked", "--", "-D", "warnings"];
 
+/// The templates of the stack and of those nested in it.
+const TEMPLATES: [&str; 3] = ["template.yaml", "infra/cdn.yaml", "infra/monitoring.yaml"];
+
 /// Runs every lint, also after one has failed; true when all passed.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool, String> {
     let deny = cargo_tool(workspace, "cargo-deny", CARGO_DENY)?;
     let machete = cargo_tool(workspace, "cargo-machete", CARGO_MACHETE)?;
     let typos = tools::prepare(workspace)?.python_program("typos");
-    let lints: [(&str, Command); 7] = [
+    let sam = tools::venv(workspace, "sam-venv", "tests/python/requirements-sam.txt")?;
+    let lints: [(&str, Command); 10] = [
         ("rustfmt", cargo(workspace, &["fmt", "--all", "--check"])),
         (
             "clippy",
@@ -42,6 +46,23 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool, String> {
             command
         }),
         ("typos", workspace.command(typos)),
+        ("sam validate", {
+            let mut command = workspace.command(tools::python_program(&sam, "sam"));
+            // It looks for the region in the environment, and asks nobody there.
+            command.env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "eu-central-1");
+            command.args(["validate", "--lint"]);
+            command
+        }),
+        ("cfn-lint", {
+            let mut command = workspace.command(tools::python_program(&sam, "cfn-lint"));
+            command.args(TEMPLATES);
+            command
+        }),
+        ("checkov", {
+            let mut command = workspace.command(tools::python_program(&sam, "checkov"));
+            command.arg("-f").args(TEMPLATES).args(["--skip-download", "--quiet", "--compact"]);
+            command
+        }),
     ];
     let mut failed = Vec::new();
     for (name, mut command) in lints {

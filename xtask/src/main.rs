@@ -9,7 +9,10 @@ mod counts;
 mod fixtures;
 mod lint;
 mod process;
+mod s3;
 mod server;
+mod sockets;
+mod stand_ins;
 mod test;
 mod tools;
 mod workspace;
@@ -22,12 +25,12 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   test [--fast] [--all]
                   build, prepare tools and fixtures, run every test; --fast leaves out the slow ones, --all adds those
-                  over DynamoDB Local, which want a JDK and Maven
-  aws test        the tests of the AWS adapters alone, over MiniStack and DynamoDB Local
+                  over DynamoDB Local, which want a JDK and Maven, and over MinIO, which want Go
+  aws test        the tests of the AWS adapters alone, over MiniStack, LocalStack, DynamoDB Local and MinIO
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   bench cold [--starts N]
                   starts, sizes and warm invocations of the functions beside an empty one; Linux alone
-  lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos
+  lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
   fixtures        fetch the real installers that the end-to-end tests use
   tools           prepare the Python and JavaScript tools that the end-to-end tests use";
 

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::sockets;
+
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(3);
@@ -45,6 +47,15 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// An error where others than this machine can reach it, or another server that it started.
+    pub(crate) fn stays_here(&self) -> Result<(), String> {
+        let open = sockets::beyond_loopback(self.child.id());
+        if open.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{} can be reached from elsewhere: {}", self.name, open.join(", ")))
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(&mut self) -> Result<(), String> {
         // `Child::wait` would close the standard input, and the server would end with it.
@@ -74,6 +85,8 @@ impl Server {
         let started = Instant::now();
         while !server.has_ended()? {
             if answers(port) && !server.has_ended()? {
+                eprintln!("{name} started in {:.1} s", started.elapsed().as_secs_f64());
+                server.stays_here()?;
                 return Ok(Ok(server));
             }
             if started.elapsed() > PATIENCE {

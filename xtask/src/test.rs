@@ -22,11 +22,11 @@ pub(crate) struct Extent {
 impl Extent {
     /// What the words after `test` ask for; `None` where one is unknown.
     pub(crate) fn asked(words: &[&str]) -> Option<Self> {
-        let mut extent = Self { slow: true, aws: Servers::MiniStack };
+        let mut extent = Self { slow: true, aws: Servers::Python };
         for word in words {
             match *word {
                 "--fast" => extent.slow = false,
-                "--all" => extent.aws = Servers::Both,
+                "--all" => extent.aws = Servers::All,
                 _ => return None,
             }
         }
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn flags_combine_and_unknown_ones_are_refused() {
-        assert_eq!(Extent::asked(&[]), Some(Extent { slow: true, aws: Servers::MiniStack }));
-        let both = Some(Extent { slow: false, aws: Servers::Both });
+        assert_eq!(Extent::asked(&[]), Some(Extent { slow: true, aws: Servers::Python }));
+        let both = Some(Extent { slow: false, aws: Servers::All });
         assert_eq!(Extent::asked(&["--all", "--fast"]), both);
         assert_eq!(Extent::asked(&["--al"]), None);
     }

@@ -26,6 +26,7 @@ fn of_bp(code: &str) -> Option<&'static str> {
         "UNREACHABLE" => "is the service running, and is --base-url (BP_BASE_URL) right? `bp health` asks it",
         "TIMEOUT" => "the work goes on without you: look again later, or run the same command again",
         "USAGE" => "`bp help` and `bp help COMMAND` show what is accepted",
+        "CLOCK" => "set this machine's clock right: nothing is known about updates until then",
         "KEYSET" => "give the keyset as `bp keyset show --json` prints it",
         "KID_UNKNOWN" => "the keyset is of another deployment, or too old: compare it with `bp keyset show`",
         "RELEASE_REJECTED" => {

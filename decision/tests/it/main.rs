@@ -5,15 +5,18 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "clippy knows the tests themselves but not what they call"
+    clippy::many_single_char_names,
+    reason = "clippy knows the tests themselves but not what they call; a, b, c are keys"
 )]
 
 mod answers;
 mod budget;
 mod delegated;
+mod edges;
 mod fixture;
 mod hostile;
 mod offers;
+mod root;
 mod signatures;
 mod tokens;
 mod vectors;

@@ -151,8 +151,8 @@ async fn update_decisions(
 const CACHE: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))];
 
-async fn current_keyset(State(ports): State<Ports>) -> Response {
-    (CACHE, Json(ports.decider.keyset().as_ref().clone())).into_response()
+async fn current_keyset(State(ports): State<Ports>) -> Result<Response, ApiError> {
+    Ok((CACHE, Json(ports.decider.keyset().await?.as_ref())).into_response())
 }
 
 async fn keyset_version(
@@ -163,6 +163,6 @@ async fn keyset_version(
     Ok((CACHE, Json(keyset::version(&ports.context, version).await?)).into_response())
 }
 
-async fn jwks(State(ports): State<Ports>) -> Response {
-    (CACHE, Json(ports.decider.keyset().jwks(ports.context.clock.now()))).into_response()
+async fn jwks(State(ports): State<Ports>) -> Result<Response, ApiError> {
+    Ok((CACHE, Json(ports.decider.keyset().await?.jwks(ports.context.clock.now()))).into_response())
 }

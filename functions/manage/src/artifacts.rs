@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     extract::{Path, RawQuery, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -28,13 +28,18 @@ use crate::{Page, Ports};
 
 pub(crate) fn router() -> Router<Ports> {
     Router::new()
-        .route("/v1/artifacts", get(list))
+        .route("/v1/artifacts", get(list).fallback(other_methods))
         .route("/v1/artifacts/{artifact_id}", get(show).delete(delete))
         .route("/v1/artifacts/{artifact_id}/verification", get(verification))
         .route("/v1/artifacts/{artifact_id}/verify", post(verify))
         .route("/v1/artifacts/{artifact_id}/quarantine", post(quarantine))
         .route("/v1/artifacts/{artifact_id}/restore", post(restore))
         .route("/v1/artifacts/{artifact_id}/revoke", post(revoke))
+}
+
+/// This path has a method that another function answers, which only we know.
+async fn other_methods() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET,HEAD,POST")])
 }
 
 async fn list(

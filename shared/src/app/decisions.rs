@@ -1,9 +1,6 @@
 //! Answering questions with signed decisions.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use decision::{
     jws,
@@ -11,27 +8,27 @@ use decision::{
     payload::{Action, ArtifactRef, Payload, Reason, ReleaseRef},
 };
 
+mod class;
+mod memory;
+
+use self::{
+    class::Class,
+    memory::{Memory, Remembered},
+};
 use super::{
     catalogue::{Catalogues, Facts},
     context::Context,
     error::AppError,
+    keys,
+    signing::{Ready, Share, Signing},
 };
-use crate::{
-    domain::{
-        artifact::Access,
-        catalogue::{CatalogueArtifact, CatalogueRelease},
-        decide::{self, Answer, Explanation, Offer, Question, World},
-        ids::{ArtifactId, ReleaseId},
-        names::{Channel, ProductId, TenantId},
-        platform::{Arch, InstallerType, Platform},
-        release::Release,
-        version::Version,
-    },
-    ports::signer::Signer,
+use crate::domain::{
+    artifact::Access,
+    catalogue::{CatalogueArtifact, CatalogueRelease},
+    decide::{self, Answer, Explanation, Offer, Question, World},
+    names::Channel,
+    release::Release,
 };
-
-/// How many signed tokens are remembered at most.
-const MAX_REMEMBERED: usize = 20_000;
 
 /// A signed answer.
 #[derive(Debug, Clone)]
@@ -42,89 +39,58 @@ pub struct Signed {
     pub token: Arc<str>,
 }
 
-/// Everything that a payload without nonce is made from, but its id and times: one token serves a whole class.
-///
-/// A release never changes and `seq` rises with everything that moves, so ids stand for what they name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Class {
-    product_id: ProductId,
-    channel: Channel,
-    platform: Platform,
-    arch: Arch,
-    from_version: Version,
-    tenant_id: Option<TenantId>,
-    seq: u64,
-    action: Action,
-    reason: Reason,
-    /// One artifact may stand in several entries of a release, which differ in the last two.
-    offer: Option<(ReleaseId, bool, ArtifactId, InstallerType, bool)>,
-}
-
-impl Class {
-    fn of(question: &Question, answer: &Answer<'_>, seq: u64) -> Self {
-        let offered = |offer: &Offer<'_>| {
-            let (release, part) = (offer.release.release_id, offer.artifact);
-            (release, offer.allow_downgrade, part.artifact_id, part.installer_type, part.requires_admin)
-        };
-        Self {
-            product_id: question.product_id.clone(),
-            channel: question.asked_channel().clone(),
-            platform: question.platform,
-            arch: question.arch,
-            from_version: question.current_version.clone(),
-            tenant_id: question.tenant_id.clone(),
-            seq,
-            action: answer.action,
-            reason: answer.reason,
-            offer: answer.offer.as_ref().map(offered),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Remembered {
-    signed: Signed,
-    /// From then on (Unix seconds) a fresh one is signed.
-    until: i64,
-}
-
 /// Makes signed decisions.
 #[derive(Debug)]
 pub struct Decider {
     context: Context,
     catalogues: Catalogues,
-    signer: Arc<dyn Signer>,
-    keyset: Arc<Keyset>,
-    header: String,
+    signing: Signing,
     issuer: Arc<str>,
-    remembered: Mutex<HashMap<Class, Remembered>>,
+    memory: Memory,
+}
+
+/// A question with everything that its answer is made from.
+#[derive(Debug, Clone, Copy)]
+struct Case<'a> {
+    question: &'a Question,
+    answer: &'a Answer<'a>,
+    seq: u64,
+    share: Share,
+    ready: &'a Ready,
 }
 
 impl Decider {
-    /// Decides from the context's store and signs with the signer's key, which the keyset lists.
-    pub fn new(context: Context, signer: Arc<dyn Signer>, keyset: Arc<Keyset>) -> Self {
-        let key = signer.public_key();
-        let header = jws::encode_header(key.alg(), &key.thumbprint(), None);
+    /// Decides from the context's store and signs as planned.
+    pub fn new(context: Context, signing: Signing) -> Self {
         Self {
             catalogues: Catalogues::new(context.clone()),
-            header,
             issuer: context.settings.base_url.as_str().into(),
-            signer,
-            keyset,
-            remembered: Mutex::default(),
+            signing,
+            memory: Memory::default(),
             context,
         }
     }
 
-    /// The keyset whose keys sign these decisions.
-    pub fn keyset(&self) -> &Arc<Keyset> {
-        &self.keyset
+    /// The newest keyset, whose keys sign these decisions; at most as old as a catalogue may be.
+    ///
+    /// # Errors
+    /// [`AppError::Items`], and [`AppError::Signer`] where there is no keyset yet.
+    pub async fn keyset(&self) -> Result<Arc<Keyset>, AppError> {
+        self.signing.keyset().await
+    }
+
+    /// Makes the connections that the first answer needs, while a process starts. What fails here is not told: it fails
+    /// again where it is needed.
+    pub async fn warm_up(&self) {
+        let heads = [keys::deployment()];
+        let (_, _) = tokio::join!(self.context.store.get_raw(&heads), self.signing.open());
     }
 
     /// Answers a question; `may_see_restricted` opens channels that look empty to others.
     ///
     /// # Errors
-    /// [`AppError::Items`], [`AppError::Signer`]: there is no answer rather than an unsigned or outdated one.
+    /// [`AppError::Items`], [`AppError::Signer`], [`AppError::SigningBudget`]: there is no answer rather than an unsigned
+    /// or outdated one.
     pub async fn answer(
         &self,
         question: &Question,
@@ -132,51 +98,73 @@ impl Decider {
         may_see_restricted: bool,
     ) -> Result<Signed, AppError> {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
+        let ready = self.signing.ready().await?;
+        let answer = decide::decide(&world(&facts, question, may_see_restricted), question, ready.now);
+        let known = nonce.is_none() && facts.product.is_some();
+        let share = if known { Share::Known } else { Share::Other };
+        let case = Case { question, answer: &answer, seq: facts.seq, share, ready: &ready };
+        match nonce {
+            Some(_) => Ok(self.signed(case, nonce).await?.signed),
+            None => self.of_class(case).await,
+        }
+    }
+
+    /// An answer that serves everybody with the same question: signed once, and again after half of its life.
+    async fn of_class(&self, case: Case<'_>) -> Result<Signed, AppError> {
+        let class = Class::of(case.question, case.answer, case.seq, case.ready);
+        let known = self.memory.recall(case.share, &class, case.ready.now);
+        if let Some(fresh) = known.as_ref().filter(|known| known.is_fresh(case.ready.now)) {
+            return Ok(fresh.signed.clone());
+        }
+        if !self.signing.is_scarce() {
+            return self.signed_and_kept(case, class).await;
+        }
+        let flight = self.memory.flight(&class);
+        let _flight = match (flight.try_lock(), known) {
+            (Ok(flight), _) => flight,
+            (Err(_), Some(good)) => return Ok(good.signed),
+            (Err(_), None) => flight.lock().await,
+        };
+        // Whoever was waited for has signed it, or has found that it cannot be signed.
         let now = self.context.clock.now();
-        let answer = decide::decide(&world(&facts, question, may_see_restricted), question, now);
-        let class = nonce.is_none().then(|| Class::of(question, &answer, facts.seq));
-        if let Some(signed) = class.as_ref().and_then(|class| self.recall(class, now)) {
-            return Ok(signed);
+        let known = self.memory.recall(case.share, &class, now);
+        match known {
+            Some(known) if known.is_fresh(now) => Ok(known.signed),
+            Some(good) => Ok(self.signed_and_kept(case, class).await.unwrap_or(good.signed)),
+            None => self.signed_and_kept(case, class).await,
         }
-        let mut payload = self.payload(question, &answer, facts.seq);
-        payload.nonce = nonce.map(Into::into);
-        let lifetime = lifetime(&self.context, answer.offer.as_ref(), now);
-        payload.iat = now;
-        payload.exp = now.saturating_add(lifetime);
-        payload.jti = self.context.ids.decision()?.to_string().into();
-        let signed = self.sign(&payload).await?;
-        if let Some(class) = class {
-            self.remember(class, &signed, now.saturating_add(lifetime / 2));
-        }
+    }
+
+    async fn signed_and_kept(&self, case: Case<'_>, class: Class) -> Result<Signed, AppError> {
+        let answer = self.signed(case, None).await?;
+        let signed = answer.signed.clone();
+        self.memory.remember(case.share, class, answer);
         Ok(signed)
     }
 
-    async fn sign(&self, payload: &Payload) -> Result<Signed, AppError> {
-        let payload_json = serde_json::to_string(payload).map_err(unwritable)?;
+    async fn signed(&self, case: Case<'_>, nonce: Option<&str>) -> Result<Remembered, AppError> {
+        let Case { ready, share, .. } = case;
+        let iat = ready.now;
+        let lifetime = lifetime(&self.context, case.answer.offer.as_ref(), iat);
+        let mut payload = self.payload(case);
+        payload.nonce = nonce.map(Into::into);
+        payload.iat = iat;
+        payload.exp = iat.saturating_add(lifetime);
+        payload.jti = self.context.ids.decision()?.to_string().into();
+        let payload_json = serde_json::to_string(&payload).map_err(unwritable)?;
         if payload_json.len() > jws::MAX_PAYLOAD_BYTES {
             return Err(AppError::Internal("a decision is longer than can be signed"));
         }
-        let input = jws::signing_input(&self.header, payload_json.as_bytes());
-        let signature = self.signer.sign(input.as_bytes()).await.map_err(AppError::Signer)?;
-        Ok(Signed { payload_json: payload_json.into(), token: jws::compact(input, &signature).into() })
-    }
-
-    fn recall(&self, class: &Class, now: i64) -> Option<Signed> {
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.get(class).filter(|known| now < known.until).map(|known| known.signed.clone())
-    }
-
-    fn remember(&self, class: Class, signed: &Signed, until: i64) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= MAX_REMEMBERED {
-            // Anyone may ask invented questions: memory is bounded, and forgetting costs one signature.
-            remembered.clear();
-        }
-        remembered.insert(class, Remembered { signed: signed.clone(), until });
+        let token = self.signing.sign(&ready.hand, share, &payload_json).await?;
+        let signed = Signed { payload_json: payload_json.into(), token: token.into() };
+        // A token outlives neither itself nor the delegation that it carries.
+        let end = payload.exp.min(ready.hand.end);
+        Ok(Remembered { signed, iat, fresh_until: iat.saturating_add(lifetime / 2).min(end), end })
     }
 
     /// The payload of an answer, without id, times and nonce.
-    fn payload(&self, question: &Question, answer: &Answer<'_>, seq: u64) -> Payload {
+    fn payload(&self, case: Case<'_>) -> Payload {
+        let Case { question, answer, seq, ready, .. } = case;
         Payload {
             v: 1,
             iss: Arc::clone(&self.issuer),
@@ -190,7 +178,7 @@ impl Decider {
             arch: question.arch.as_str().into(),
             from_version: question.current_version.clone(),
             tenant_id: question.tenant_id.as_ref().map(|tenant| tenant.as_str().into()),
-            epoch: self.keyset.epoch,
+            epoch: ready.epoch,
             seq,
             action: answer.action,
             reason: answer.reason,

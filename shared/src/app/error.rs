@@ -148,6 +148,9 @@ pub enum AppError {
     /// The signing key could not be used.
     #[error("no decision could be signed")]
     Signer(#[source] crate::ports::signer::SignerError),
+    /// The signing budget is used up, and the answer is not in memory.
+    #[error("the signing budget is used up for the moment: ask again after `Retry-After`")]
+    SigningBudget,
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),

@@ -52,7 +52,8 @@ pub enum KeysetError {
     Store(#[from] AppError),
 }
 
-/// The newest keyset; a first or a renewed one is written where that is needed, with the signing key in it.
+/// The newest keyset; a first or a renewed one is written where that is needed, with the signing key in it. `nonces` is
+/// what it is to tell clients: a new version is published where that changes.
 ///
 /// A key that clients do not have must not sign: once there is a keyset, a key that is not in it is refused, unless
 /// the operator says that it is to be taken up.
@@ -63,6 +64,7 @@ pub async fn ensure(
     context: &Context,
     key: &PublicKey,
     unlisted: Unlisted,
+    nonces: bool,
 ) -> Result<Arc<Keyset>, KeysetError> {
     retrying(|| async {
         let newest = newest(context).await?;
@@ -73,7 +75,7 @@ pub async fn ensure(
             if listed.is_some_and(|listed| listed.revoked) {
                 return Ok(Err(KeysetError::Revoked(kid)));
             }
-            let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE;
+            let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE && keyset.nonces == nonces;
             if fresh && listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE) {
                 return Ok(Ok(Arc::new(keyset.clone())));
             }
@@ -81,11 +83,11 @@ pub async fn ensure(
                 return Ok(Err(KeysetError::NotListed(kid)));
             }
         }
-        let next = renewed(newest, *key, &kid, now);
+        let next = Keyset { nonces, ..renewed(newest, *key, &kid, now) };
         let mut batch = Batch::default();
         batch.put(keys::keyset(next.version), &next, Expect::Absent)?;
         let after = json!({ "version": next.version, "epoch": next.epoch, "expires": next.expires,
-            "kids": next.keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>() });
+            "nonces": next.nonces, "kids": next.keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>() });
         let subject = format!("keyset/{}", next.version);
         let entry = Entry { kind: "keyset.published", subject, before: None, after: Some(after) };
         audit::record(&mut batch, context, None, entry)?;

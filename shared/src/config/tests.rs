@@ -29,7 +29,7 @@ fn the_environment_is_laid_over_the_file() {
 #[test]
 fn every_bad_value_is_reported_together() {
     let text = "base_url: ftp://x\nuploads: { expires_in_seconds: soon, max_size_bytes: 0 }\nstrange: 1\n\
-                storage: { type: tape }\nsigning: { mode: delegated }\nexternal: { allow_declared: 3, typo: 1 }\n\
+                storage: { type: tape }\nsigning: { mode: sideways, budget: { burst: 4 } }\nexternal: { allow_declared: 3, typo: 1 }\n\
                 repositories: [{ name: x, type: tape, url_prefix: 'https://a.example/b/../c' }]\nlog: { level: all }\n";
     let error = read(text, &[]).unwrap_err();
     for key in [
@@ -39,6 +39,7 @@ fn every_bad_value_is_reported_together() {
         "strange",
         "storage.type",
         "signing.mode",
+        "signing.budget.burst",
         "external.allow_declared",
         "external.typo",
         "repositories[0]",

@@ -141,6 +141,7 @@ impl From<AppError> for ApiError {
             AppError::Busy | AppError::Raced => {
                 Self::new(S::SERVICE_UNAVAILABLE, "UNAVAILABLE", AppError::Busy.to_string()).after(1)
             }
+            AppError::SigningBudget => plain(S::SERVICE_UNAVAILABLE, "UNAVAILABLE").after(1),
             AppError::Items(_) | AppError::Objects(_) | AppError::Signer(_) => unavailable(&error),
             AppError::Entropy(_) | AppError::Corrupt { .. } | AppError::Internal(_) => internal(&error),
         }

@@ -1,6 +1,6 @@
 //! Who signs decisions.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use decision::jwk::PublicKey;
@@ -28,4 +28,25 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SignerError`]
     async fn sign(&self, signing_input: &[u8]) -> Result<[u8; 64], SignerError>;
+}
+
+/// Where the signing key is had from. The process starts without it: it is opened when the first decision needs it.
+#[async_trait]
+pub trait Keys: fmt::Debug + Send + Sync {
+    /// Opens the key. After a failure it may be asked again; the caller sees to the pauses.
+    ///
+    /// # Errors
+    /// [`SignerError::Unavailable`]
+    async fn open(&self) -> Result<Arc<dyn Signer>, SignerError>;
+}
+
+/// A key that is open already.
+#[derive(Debug, Clone)]
+pub struct Opened(pub Arc<dyn Signer>);
+
+#[async_trait]
+impl Keys for Opened {
+    async fn open(&self) -> Result<Arc<dyn Signer>, SignerError> {
+        Ok(Arc::clone(&self.0))
+    }
 }

@@ -29,6 +29,10 @@ const COPY_AT_ONCE_MAX_BYTES: u64 = 256 << 20;
 
 /// What a function is made from.
 #[derive(Debug)]
+#[cfg_attr(
+    not(any(feature = "kms", feature = "s3", feature = "sqs")),
+    allow(dead_code, reason = "with records alone nothing else is opened")
+)]
 pub struct Cloud {
     config: Config,
     sdk: SdkConfig,
@@ -123,29 +127,33 @@ impl Cloud {
         Ok(crate::app::external::Checker { fetcher: Arc::new(fetcher), objects: Arc::new(objects) })
     }
 
-    /// Who answers questions.
+    /// Who answers questions. Nothing is asked of KMS before the first that needs a signature.
     ///
     /// # Errors
-    /// [`WiringError`]
+    /// [`WiringError::NotChosen`]
     #[cfg(feature = "kms")]
-    pub async fn decider(&self) -> Result<Arc<crate::app::decisions::Decider>, WiringError> {
+    pub fn decider(&self) -> Result<Arc<crate::app::decisions::Decider>, WiringError> {
         use crate::{
-            adapters::signer::kms::KmsSigner,
+            adapters::signer::kms::KmsKeys,
             app::{
                 decisions::Decider,
-                keyset::{self, Unlisted},
+                keyset::Unlisted,
+                signing::{Budget, Plan, Signing},
             },
-            config::Signing,
+            config,
         };
-        let Signing::Kms { key_id, endpoint, take_up_new_key } = &self.config.signing else {
+        let config::Signing::Kms { key_id, endpoint, take_up_new_key } = &self.config.signing else {
             return Err(WiringError::NotChosen("signing.type: kms"));
         };
-        let sdk = self.sdk(None, endpoint.as_deref());
-        let signer = Arc::new(KmsSigner::open(&sdk, key_id).await?);
-        let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
-        let public = *crate::ports::signer::Signer::public_key(signer.as_ref());
-        let keyset = keyset::ensure(&self.context, &public, unlisted).await?;
-        Ok(Arc::new(Decider::new(self.context.clone(), signer, keyset)))
+        let keys = KmsKeys::new(self.sdk(None, endpoint.as_deref()), key_id.clone());
+        let budget = self.config.signing_budget;
+        let plan = Plan {
+            mode: super::mode(self.config.signing_mode),
+            unlisted: if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse },
+            budget: Some(Budget { per_second: budget.per_second, burst: budget.burst }),
+        };
+        let signing = Signing::new(self.context.clone(), Arc::new(keys), plan);
+        Ok(Arc::new(Decider::new(self.context.clone(), signing)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use super::{WiringError, fetcher, settings};
+use super::{WiringError, fetcher, mode, settings};
 use crate::{
     adapters::{
         clock::{SystemClock, SystemEntropy},
@@ -16,13 +16,14 @@ use crate::{
         decisions::Decider,
         external::Checker,
         keyset::{self, KeysetError, Unlisted},
+        signing::{Mode, Plan, Signing},
         store::Store,
     },
-    config::{Config, Metadata, Signing, Storage},
+    config::{self, Config, Metadata, Storage},
     ports::{
         clock::{Clock, Entropy, Ids},
         objects::{Objects, Receiver},
-        signer::Signer,
+        signer::{Opened, Signer},
     },
 };
 
@@ -73,14 +74,17 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
         .map_err(|source| WiringError::File { path: root.clone(), source })?;
     let objects = Arc::new(objects);
-    let Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing else {
+    let config::Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing else {
         return Err(WiringError::NotChosen("signing.type: local"));
     };
     let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
     let may_make = *take_up_new_key || keyset::newest(&context).await.map_err(KeysetError::from)?.is_none();
     let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, may_make.then_some(*algorithm))?);
-    let keyset = keyset::ensure(&context, signer.public_key(), unlisted).await?;
-    let decider = Arc::new(Decider::new(context.clone(), signer, keyset));
+    // A key of this machine signs freely, and what is wrong with it is said at the start.
+    let plan = Plan { mode: mode(config.signing_mode), unlisted, budget: None };
+    keyset::ensure(&context, signer.public_key(), unlisted, plan.mode == Mode::Delegated).await?;
+    let signing = Signing::new(context.clone(), Arc::new(Opened(signer)), plan);
+    let decider = Arc::new(Decider::new(context.clone(), signing));
     let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
     Ok(Embedded {
         context,

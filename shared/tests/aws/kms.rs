@@ -7,8 +7,8 @@ use aws_sdk_kms::{
 use aws_types::SdkConfig;
 use decision::jwk::Alg;
 use shared::{
-    adapters::signer::kms::{KmsKeyError, KmsSigner, MAX_RAW_BYTES},
-    ports::signer::{Signer, SignerError},
+    adapters::signer::kms::{KmsKeyError, KmsKeys, KmsSigner, MAX_RAW_BYTES},
+    ports::signer::{Keys, Signer, SignerError},
 };
 
 use super::servers::{config, named_by};
@@ -119,4 +119,21 @@ async fn keys_of_other_kinds_and_uses_are_refused() {
     assert!(matches!(refused, KmsKeyError::Use(_)), "{refused:?}");
     let refused = KmsSigner::open(&kms(), "5b5c5e5d-0000-4000-8000-000000000000").await.unwrap_err();
     assert!(matches!(refused, KmsKeyError::Unavailable { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs KMS: set BP_TEST_KMS to the URL of a server"]
+async fn a_key_is_opened_when_it_is_needed_and_one_out_of_reach_can_be_tried_again() {
+    for (spec, alg) in BOTH {
+        let key_id = key(&spec).await;
+        let signer = KmsKeys::new(kms(), key_id.clone()).open().await.unwrap();
+        assert_eq!(signer.public_key().alg(), alg);
+        let signature = signer.sign(b"message").await.unwrap();
+        signer.public_key().verify(b"message", &signature).unwrap();
+        let cut_off = KmsKeys::new(config("http://127.0.0.1:9"), key_id);
+        for _ in 0..2 {
+            let refused = cut_off.open().await.unwrap_err();
+            assert!(matches!(refused, SignerError::Unavailable(_)), "{refused:?}");
+        }
+    }
 }

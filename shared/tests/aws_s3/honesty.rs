@@ -105,6 +105,19 @@ async fn a_signed_header_must_be_sent() {
     assert!(is_empty(&world).await);
 }
 
+/// S3 says 403, which is asked above; here any refusal will do.
+#[tokio::test]
+#[ignore = "needs S3: set BP_TEST_S3"]
+async fn without_a_signed_header_nothing_is_kept() {
+    let world = World::new().await;
+    let request = signed(put(&world), Duration::ZERO).await;
+    for header in ["x-amz-checksum-sha256", "if-none-match"] {
+        let answer = send(&request, request.uri(), header, CONTENT).await;
+        assert!((400..500).contains(&answer.status), "{header}: {answer:?}");
+    }
+    assert!(is_empty(&world).await);
+}
+
 #[tokio::test]
 #[ignore = "needs S3: set BP_TEST_S3"]
 async fn other_bytes_than_the_signed_checksum_are_refused_and_not_kept() {

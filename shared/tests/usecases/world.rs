@@ -15,6 +15,7 @@ use shared::{
         error::AppError,
         external::Checker,
         keyset, products, register, releases, revoke,
+        signing::{Mode, Plan, Signing},
         sweep::{Leases, sweep},
         uploads,
     },
@@ -31,6 +32,7 @@ use shared::{
         clock::Clock,
         items::Items,
         objects::{ObjectError, Objects, Receiver},
+        signer::Opened,
     },
     testing::{
         build::{self, msi},
@@ -247,14 +249,11 @@ impl World {
     }
 
     pub(crate) async fn decider(&self, process: &Process) -> Arc<Decider> {
-        let signer = Arc::clone(&self.signer);
-        let keyset = keyset::ensure(
-            &process.context,
-            shared::ports::signer::Signer::public_key(signer.as_ref()),
-            keyset::Unlisted::TakeUp,
-        )
-        .await;
-        Arc::new(Decider::new(process.context.clone(), signer, keyset.unwrap()))
+        let plan = Plan { mode: Mode::Direct, unlisted: keyset::Unlisted::TakeUp, budget: None };
+        let keys = Opened(Arc::clone(&self.signer) as _);
+        let signing = Signing::new(process.context.clone(), Arc::new(keys), plan);
+        signing.open().await.unwrap();
+        Arc::new(Decider::new(process.context.clone(), signing))
     }
 
     /// Every audit entry of a kind, as subject and whether somebody asked for it.

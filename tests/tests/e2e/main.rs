@@ -27,5 +27,6 @@ mod service;
 mod signatures;
 mod slow;
 mod tokens;
+mod updater;
 mod uploads;
 mod vectors;

@@ -94,3 +94,56 @@ async fn the_python_client_checks_and_downloads_an_update() {
     assert_eq!(e2e::bytes::sha256(&bytes), artifact["sha256"].as_str().expect("a digest"));
     assert_eq!(client("1.1.0")["decision"]["reason"], "UP_TO_DATE");
 }
+
+/// What `bp decision get` finds, with the pinned keyset.
+fn verified(server: &Server, keyset: &Path, product: &str, more: &[&str]) -> Value {
+    let output = Command::new(settings::program())
+        .args([
+            "--json",
+            "--base-url",
+            server.base(),
+            "decision",
+            "get",
+            "--product",
+            product,
+            "--current-version",
+            "1.0.0",
+        ])
+        .args(["--platform", "windows", "--arch", "x86_64", "--keyset"])
+        .arg(keyset)
+        .args(more)
+        .output()
+        .expect("a started program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_service_in_delegated_mode_asks_for_nonces_and_a_client_with_its_keyset_believes_it_in_either_mode()
+{
+    let mut server = Server::start_with("signing: { mode: delegated }\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let pinned = folder.path().join("keyset.json");
+    let product = server.admin().product("delegated").await;
+    server.admin().publish(&product, "1.1.0", json!({})).await;
+    let keyset: Value = server.anonymous().get("/v1/keyset").await.ok(200);
+    assert_eq!(keyset["nonces"], true);
+    std::fs::write(&pinned, keyset.to_string()).expect("a file");
+    for (mode, delegated) in [("delegated", true), ("direct", false), ("delegated", true)] {
+        server.kill();
+        server.configure(&format!("signing: {{ mode: {mode} }}\n"));
+        server.restart();
+        for more in [[].as_slice(), &["--no-nonce"]] {
+            let shown = verified(&server, &pinned, &product, more);
+            assert_eq!(shown["verified"], true, "{shown}");
+            assert_eq!(shown["decision"]["release"]["version"], "1.1.0", "{shown}");
+            let header = shown["signature"].as_str().expect("a token").split('.').next().expect("a header");
+            assert_eq!(
+                header.len() > 400,
+                delegated,
+                "a delegation is in the header of delegated tokens alone"
+            );
+        }
+        assert_eq!(server.anonymous().get("/v1/keyset").await.ok(200)["nonces"], delegated);
+    }
+}

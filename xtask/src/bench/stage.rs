@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::lambda::Function;
-use crate::aws;
 use crate::server::Server;
+use crate::stand_ins;
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -28,7 +28,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the servers and has the functions in `programs` make a catalogue.
     pub(crate) fn set(workspace: &Workspace, programs: &Path) -> Result<Self, String> {
-        let ministack = aws::ministack(workspace)?;
+        let ministack = stand_ins::ministack(workspace)?;
         let (front, found) = front(workspace, &ministack.url())?;
         let environment = environment(workspace, &found)?;
         let stage = Self { environment, front, _ministack: ministack };

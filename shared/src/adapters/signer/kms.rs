@@ -3,7 +3,7 @@
 //! P-256 signs a digest made here, and the DER that comes back is turned into `r || s`. Ed25519 signs the message itself,
 //! which KMS takes up to [`MAX_RAW_BYTES`]: a longer one is refused before the call.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use aws_sdk_kms::{
@@ -18,7 +18,7 @@ use decision::{
 };
 use sha2::Digest;
 
-use crate::ports::signer::{Signer, SignerError};
+use crate::ports::signer::{Keys, Signer, SignerError};
 
 /// The longest message that KMS signs as it is.
 pub const MAX_RAW_BYTES: usize = 4096;
@@ -148,5 +148,32 @@ impl Signer for KmsSigner {
         };
         self.public.verify(signing_input, &signature).map_err(|_| SignerError::Unverified)?;
         Ok(signature)
+    }
+}
+
+/// A key in KMS that is opened when it is needed.
+pub struct KmsKeys {
+    config: SdkConfig,
+    key_id: String,
+}
+
+impl fmt::Debug for KmsKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KmsKeys").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+impl KmsKeys {
+    /// The key of this id, ARN or alias. No call is made yet.
+    pub fn new(config: SdkConfig, key_id: String) -> Self {
+        Self { config, key_id }
+    }
+}
+
+#[async_trait]
+impl Keys for KmsKeys {
+    async fn open(&self) -> Result<Arc<dyn Signer>, SignerError> {
+        let opened = KmsSigner::open(&self.config, &self.key_id).await;
+        opened.map(|signer| Arc::new(signer) as _).map_err(|error| SignerError::Unavailable(error.into()))
     }
 }

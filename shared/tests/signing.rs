@@ -1,0 +1,24 @@
+//! How decisions are signed with a key that is somewhere else: counted, verified as a client does, and with the key out
+//! of reach.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests panic as tests do"
+)]
+#![allow(clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
+
+#[path = "signing/delegated.rs"]
+mod delegated;
+#[path = "signing/direct.rs"]
+mod direct;
+#[path = "signing/fleet.rs"]
+mod fleet;
+#[path = "signing/keyset.rs"]
+mod keyset;
+#[path = "signing/opening.rs"]
+mod opening;
+#[path = "signing/renewal.rs"]
+mod renewal;
+#[path = "signing/world.rs"]
+mod world;

@@ -1,0 +1,115 @@
+//! What decisions follow from the keyset, which other processes may change.
+
+use decision::keyset::KeysetKey;
+use shared::{app::signing::Mode, testing::build};
+
+use super::world::{MINUTE, NONCE, START, World, delegation, is_later, question};
+
+const MODES: [Mode; 2] = [Mode::Direct, Mode::Delegated];
+
+#[tokio::test]
+async fn the_keyset_tells_clients_to_send_a_nonce_in_delegated_mode_alone() {
+    let world = World::new().await;
+    let versions = [(Mode::Delegated, true, 1), (Mode::Direct, false, 2), (Mode::Delegated, true, 3)];
+    for (mode, nonces, version) in versions {
+        for process in 1..3 {
+            let decider = world.another(mode, process);
+            world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+            let keyset = decider.keyset().await.unwrap();
+            assert_eq!((keyset.nonces, keyset.version), (nonces, version));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_that_another_process_raises_is_in_every_decision_as_soon_as_in_a_catalogue() {
+    let max_age = build::settings().catalogue_max_age_ms;
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        let asked = question("1.0.0");
+        world.ask(&decider, &asked, None).await.unwrap();
+        let raised = world.publish(|keyset| keyset.epoch = 7).await;
+        world.at(max_age + 1);
+        for nonce in [None, Some(NONCE)] {
+            let signed = decider.answer(&asked, nonce, false).await.unwrap();
+            assert_eq!(world.verified(&signed, &asked, nonce).await.payload.epoch, 7);
+        }
+        assert_eq!(*decider.keyset().await.unwrap(), raised);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_another_process_revokes_or_takes_off_signs_no_more_and_nothing_that_it_signed_is_served()
+{
+    let max_age = build::settings().catalogue_max_age_ms;
+    for mode in MODES {
+        for revoke in [true, false] {
+            let world = World::new().await;
+            let decider = world.decider(mode);
+            let asked = question("1.0.0");
+            world.ask(&decider, &asked, None).await.unwrap();
+            let before = world.key.signed();
+            world
+                .publish(|keyset| {
+                    let other = shared::testing::signer::TestSigner::fresh();
+                    let public = *shared::ports::signer::Signer::public_key(&other);
+                    keyset.keys.push(KeysetKey::new(public, 0, i64::MAX, vec!["*".into()]));
+                    if revoke {
+                        keyset.keys[0].revoked = true;
+                    } else {
+                        keyset.keys.remove(0);
+                    }
+                })
+                .await;
+            world.at(max_age + 1);
+            for nonce in [None, Some(NONCE)] {
+                assert!(is_later(decider.answer(&asked, nonce, false).await), "{mode:?} {revoke}");
+            }
+            assert_eq!(world.key.signed(), before);
+            assert_eq!(decider.keyset().await.unwrap().version, 2, "the keyset itself is shown");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_time_in_the_keyset_is_over_signs_no_more() {
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+        world.publish(|keyset| keyset.keys[0].exp = START / 1_000 + 60).await;
+        world.at(MINUTE);
+        assert!(is_later(decider.answer(&question("1.0.0"), None, false).await));
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_does_not_answer_the_keyset_is_remembered_as_long_as_catalogues_are() {
+    let stale = build::settings().catalogue_max_stale_ms;
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+        world.items.set_down(true);
+        world.at(stale);
+        decider.keyset().await.unwrap();
+        decider.answer(&question("1.0.0"), None, false).await.unwrap();
+        world.at(stale + 1);
+        decider.keyset().await.unwrap_err();
+        assert!(is_later(decider.answer(&question("1.0.0"), None, false).await));
+        world.items.set_down(false);
+        decider.keyset().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_delegation_names_the_deployment_and_lasts_an_hour() {
+    let world = World::new().await;
+    let signed = world.ask(&world.decider(Mode::Delegated), &question("1.0.0"), None).await.unwrap();
+    let delegation = delegation(&signed);
+    assert_eq!(delegation["iss"], build::settings().base_url);
+    assert_eq!(delegation["scope"], "update-decision");
+    assert_eq!(delegation["nbf"], START / 1_000);
+    assert_eq!(delegation["exp"], START / 1_000 + 3_600);
+}

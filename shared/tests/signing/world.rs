@@ -1,0 +1,184 @@
+//! A deployment in memory whose signing key is somewhere else, with a clock moved by hand.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use decision::{jwk::Alg, keyset::Keyset, verify};
+use serde_json::Value;
+use shared::{
+    adapters::metadata::memory::MemoryItems,
+    app::{
+        context::Context,
+        decisions::{Decider, Signed},
+        error::AppError,
+        keys, keyset, products,
+        signing::{Budget, Mode, Plan, Signing},
+        store::Batch,
+    },
+    domain::decide::Question,
+    http::error::ApiError,
+    ports::{clock::Clock, items::Expect, items::Items},
+    testing::{
+        build,
+        items::FailingItems,
+        signer::{RemoteKey, RemoteKeys},
+        time::TestClock,
+    },
+};
+
+/// When every test begins, Unix milliseconds.
+pub(crate) const START: i64 = 1_700_000_000_000;
+pub(crate) const SECOND: i64 = 1_000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+/// The product of every test.
+pub(crate) const PRODUCT: &str = "editor";
+pub(crate) const NONCE: &str = "a-nonce-of-a-client-01";
+/// The budget that is the default.
+pub(crate) const BUDGET: Budget = Budget { per_second: 5, burst: 20 };
+
+/// A deployment with one product, and a key somewhere else.
+pub(crate) struct World {
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) key: Arc<RemoteKey>,
+    pub(crate) context: Context,
+    pub(crate) items: Arc<FailingItems>,
+    pub(crate) store: Arc<dyn Items>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::of(Alg::Es256).await
+    }
+
+    pub(crate) async fn of(alg: Alg) -> Self {
+        let clock = Arc::new(TestClock::at(START));
+        let store: Arc<dyn Items> = Arc::new(MemoryItems::default());
+        let (items, context) = process(&store, &clock, 1);
+        let id = PRODUCT.parse().unwrap();
+        products::create(&context, &build::caller(), (&id, None), &[], None).await.unwrap();
+        Self { clock, key: RemoteKey::fresh(alg), context, items, store }
+    }
+
+    /// The only process, which has not begun to sign.
+    pub(crate) fn decider(&self, mode: Mode) -> Arc<Decider> {
+        decider(&self.context, &self.key, mode)
+    }
+
+    /// One more process over the same store and key.
+    pub(crate) fn another(&self, mode: Mode, number: u8) -> Arc<Decider> {
+        decider(&process(&self.store, &self.clock, number).1, &self.key, mode)
+    }
+
+    /// The newest keyset, as another process would see it.
+    pub(crate) async fn keyset(&self) -> Keyset {
+        keyset::newest(&self.context).await.unwrap().unwrap()
+    }
+
+    /// Another process publishes a changed keyset.
+    pub(crate) async fn publish(&self, change: impl FnOnce(&mut Keyset)) -> Keyset {
+        let mut next = self.keyset().await;
+        next.version += 1;
+        change(&mut next);
+        let mut batch = Batch::default();
+        batch.put(keys::keyset(next.version), &next, Expect::Absent).unwrap();
+        process(&self.store, &self.clock, 99).1.store.commit(batch).await.unwrap();
+        next
+    }
+
+    /// Goes to this time after the beginning, in milliseconds.
+    pub(crate) fn at(&self, ms: i64) {
+        self.clock.set(START + ms);
+    }
+
+    /// What a client makes of an answer, now and with the newest keyset.
+    pub(crate) async fn verified(
+        &self,
+        signed: &Signed,
+        question: &Question,
+        nonce: Option<&str>,
+    ) -> verify::Verified {
+        verified(&self.keyset().await, signed, question, nonce, self.clock.now())
+    }
+
+    /// Asks as a client does, and believes nothing unverified.
+    pub(crate) async fn ask(
+        &self,
+        decider: &Decider,
+        question: &Question,
+        nonce: Option<&str>,
+    ) -> Result<Signed, AppError> {
+        let signed = decider.answer(question, nonce, false).await?;
+        self.verified(&signed, question, nonce).await;
+        Ok(signed)
+    }
+}
+
+fn process(store: &Arc<dyn Items>, clock: &Arc<TestClock>, number: u8) -> (Arc<FailingItems>, Context) {
+    let items = Arc::new(FailingItems::new(Arc::clone(store)));
+    let context = build::context(Arc::clone(&items) as _, clock, build::settings(), number);
+    (items, context)
+}
+
+fn decider(context: &Context, key: &Arc<RemoteKey>, mode: Mode) -> Arc<Decider> {
+    let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget: Some(BUDGET) };
+    let signing = Signing::new(context.clone(), Arc::new(RemoteKeys(Arc::clone(key))), plan);
+    Arc::new(Decider::new(context.clone(), signing))
+}
+
+/// What a client with this keyset makes of an answer.
+pub(crate) fn verified(
+    keyset: &Keyset,
+    signed: &Signed,
+    question: &Question,
+    nonce: Option<&str>,
+    now: i64,
+) -> verify::Verified {
+    let expected = verify::Expected {
+        now,
+        issuer: build::settings().base_url,
+        product_id: question.product_id.to_string(),
+        channel: question.asked_channel().to_string(),
+        platform: question.platform.to_string(),
+        arch: question.arch.to_string(),
+        tenant_id: question.tenant_id.as_ref().map(ToString::to_string),
+        installed_version: question.current_version.clone(),
+        nonce: nonce.map(Into::into),
+        stored: None,
+        max_artifact_bytes: 1 << 40,
+        allow_loopback_http: false,
+        installer_types: Vec::new(),
+    };
+    verify::verify(&signed.token, keyset, &expected).unwrap()
+}
+
+/// A question about the product, by a client on this version.
+pub(crate) fn question(version: &str) -> Question {
+    build::question(PRODUCT, version)
+}
+
+/// The header of a token.
+pub(crate) fn header(signed: &Signed) -> Value {
+    part(&signed.token, 0)
+}
+
+/// The payload of the delegation that a token carries.
+pub(crate) fn delegation(signed: &Signed) -> Value {
+    part(header(signed)["dlg"].as_str().unwrap(), 1)
+}
+
+/// Which key signed a token.
+pub(crate) fn kid(signed: &Signed) -> String {
+    header(signed)["kid"].as_str().unwrap().to_owned()
+}
+
+fn part(jws: &str, index: usize) -> Value {
+    let part = jws.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// No answer now, and HTTP says when to ask again.
+pub(crate) fn is_later(refused: Result<Signed, AppError>) -> bool {
+    let Err(error) = refused else { return false };
+    let shown = ApiError::from(error);
+    shown.status == 503 && shown.code == "UNAVAILABLE" && shown.retry_after.is_some()
+}

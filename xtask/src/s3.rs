@@ -1,0 +1,144 @@
+//! The suites of objects in S3, over each server that stands in for it.
+//!
+//! Before anything else runs over a server, `honesty` asks it whether it refuses what S3 refuses: where it does not, the
+//! rest of its run would prove nothing. What a server is known to lack leaves out the tests that need it, by name.
+
+use crate::aws;
+use crate::counts::Counts;
+use crate::server::Server;
+use crate::stand_ins;
+use crate::workspace::Workspace;
+
+/// The id and the secret that `LocalStack` takes.
+pub(crate) const LOCALSTACK_KEYS: &str = "test:test";
+/// The id and the secret that `MinIO` is started with.
+pub(crate) const MINIO_KEYS: &str = "test:testtest";
+
+const PROGRAM: &str = "aws_s3";
+const HONESTY: &str = "honesty::";
+
+/// Something that S3 does and a server does not.
+struct Lack {
+    what: &'static str,
+    /// Parts of the names of the tests that need it.
+    tests: &'static [&'static str],
+}
+
+const LOCALSTACK: [Lack; 1] = [Lack {
+    what: "it takes requests without a signature, and copies over what is there",
+    tests: &["only_real_s3::"],
+}];
+
+const MINIO: [Lack; 5] = [
+    Lack {
+        what: "it ignores a condition in the query",
+        tests: &[
+            "honesty::a_condition_in_the_query_is_a_condition",
+            "::two_puts_at_once_keep_exactly_one",
+            "promises::a_second_put_changes_nothing",
+        ],
+    },
+    Lack {
+        what: "it takes a checksum that nobody signed",
+        tests: &["::the_bare_door_refuses_a_checksum_that_nobody_signed"],
+    },
+    Lack {
+        what: "it refuses a request without a signed header with 400, not 403",
+        tests: &[
+            "honesty::a_signed_header_must_be_sent",
+            "::the_bare_door_refuses_another_media_type_than_declared",
+            "::the_locked_door_refuses_a_missing_or_another_checksum",
+        ],
+    },
+    Lack { what: "it answers a torn body with 499", tests: &["::fewer_bytes_than_declared_are_not_kept"] },
+    Lack { what: "it copies over what is there", tests: &["only_real_s3::a_copy_is_made_once"] },
+];
+
+/// Every test of objects in S3, over `LocalStack`; those that need no server are among them.
+pub(crate) fn over_localstack(workspace: &Workspace, counts: &mut Counts) -> Result<(), String> {
+    let server = stand_ins::localstack(workspace)?;
+    over(
+        workspace,
+        counts,
+        &Run {
+            server,
+            name: "LocalStack",
+            keys: LOCALSTACK_KEYS,
+            chosen: "--include-ignored",
+            lacks: &LOCALSTACK,
+        },
+    )
+}
+
+/// The tests that need a server, over `MinIO`.
+pub(crate) fn over_minio(workspace: &Workspace, counts: &mut Counts) -> Result<(), String> {
+    let server = stand_ins::minio(workspace)?;
+    over(
+        workspace,
+        counts,
+        &Run { server, name: "MinIO", keys: MINIO_KEYS, chosen: "--ignored", lacks: &MINIO },
+    )
+}
+
+/// Counts the tests that `MinIO` is left out of.
+pub(crate) fn skip_minio(workspace: &Workspace, counts: &mut Counts, why: &str) -> Result<(), String> {
+    let names = aws::ignored(workspace, PROGRAM)?;
+    counts.skip(names.len(), "tests over MinIO", why);
+    Ok(())
+}
+
+struct Run {
+    server: Server,
+    name: &'static str,
+    keys: &'static str,
+    /// Which tests, in the words of `cargo test`: those that need no server need not run over each.
+    chosen: &'static str,
+    lacks: &'static [Lack],
+}
+
+fn over(workspace: &Workspace, counts: &mut Counts, run: &Run) -> Result<(), String> {
+    println!("\nthe S3 suites over {} at {}", run.name, run.server.url());
+    let names = aws::ignored(workspace, PROGRAM)?;
+    let left_out = leave_out(&names, run, counts)?;
+    let before = counts.failed;
+    tests(workspace, counts, run, &["--ignored", HONESTY], &left_out)?;
+    if counts.failed > before {
+        return Err(format!("{} is not what it stands in for: its run is void", run.name));
+    }
+    tests(workspace, counts, run, &[run.chosen, "--skip", HONESTY], &left_out)?;
+    run.server.stays_here()
+}
+
+/// Counts what the server's lacks leave out; answers with the names.
+fn leave_out<'a>(tests: &'a [String], run: &Run, counts: &mut Counts) -> Result<Vec<&'a str>, String> {
+    let mut left_out = Vec::new();
+    for lack in run.lacks {
+        let mut number = 0;
+        for part in lack.tests {
+            let names: Vec<&str> =
+                tests.iter().map(String::as_str).filter(|name| name.contains(part)).collect();
+            if names.is_empty() {
+                return Err(format!("no test is named `{part}`"));
+            }
+            number += names.len();
+            left_out.extend(names);
+        }
+        counts.skip(number, &format!("tests over {}", run.name), lack.what);
+    }
+    Ok(left_out)
+}
+
+fn tests(
+    workspace: &Workspace,
+    counts: &mut Counts,
+    run: &Run,
+    choice: &[&str],
+    left_out: &[&str],
+) -> Result<(), String> {
+    let mut command = aws::cargo_test(workspace, &["--test", PROGRAM]);
+    command.env("BP_TEST_S3", run.server.url()).env("BP_TEST_S3_KEYS", run.keys).arg("--").args(choice);
+    for name in left_out {
+        command.args(["--skip", name]);
+    }
+    aws::watch(&mut command, counts)
+}
