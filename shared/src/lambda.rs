@@ -10,13 +10,23 @@ use axum::{
 };
 use lambda_http::{Error, RequestExt as _, request::RequestContext};
 
-use crate::{app::context::Context, http::layer};
+use crate::{
+    app::{context::Context, keys},
+    http::layer,
+};
 
 /// Answers invocations with a router until the process ends.
 ///
+/// One record is read first: so the first handshake is made while the process starts, when Lambda gives it a whole
+/// processor, and not while somebody waits. That it cannot be read is no reason not to start.
+///
 /// # Errors
 /// Where the Lambda service cannot be spoken to.
+#[expect(clippy::future_not_send, reason = "it is all that a program does, on its one thread")]
 pub async fn serve(router: Router, context: Context) -> Result<(), Error> {
+    if let Err(error) = context.store.get_raw(&[keys::deployment()]).await {
+        tracing::warn!(error = %error, cause = ?error, "the records cannot be read");
+    }
     lambda_http::run(host(router, context)).await
 }
 

@@ -8,6 +8,8 @@
 )]
 #![allow(clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
 
+#[path = "usecases/calls.rs"]
+mod calls;
 #[path = "usecases/checks.rs"]
 mod checks;
 #[path = "usecases/completion.rs"]

@@ -4,6 +4,7 @@
 //! kept there between runs. Nothing outside the target folder is written.
 
 mod aws;
+mod bench;
 mod counts;
 mod fixtures;
 mod lambda;
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws test        the tests of the AWS adapters over MiniStack, LocalStack, DynamoDB Local and MinIO, and the end-to-end
                   tests over the functions
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
+  bench cold [--starts N]
+                  starts, sizes and warm invocations of the functions beside an empty one; Linux alone
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
   fixtures        fetch the real installers that the end-to-end tests use
   tools           prepare the Python and JavaScript tools that the end-to-end tests use";
@@ -42,6 +45,10 @@ fn main() -> ExitCode {
             .ok_or_else(|| USAGE.to_owned()),
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
+        ["bench", "cold", words @ ..] => match bench::starts(words) {
+            Some(count) => bench::cold(&workspace, count),
+            None => Err(USAGE.to_owned()),
+        },
         ["lint"] => lint::run(&workspace),
         ["fixtures"] => fixtures::fetch(&workspace).map(|_| true),
         ["tools"] => tools::prepare(&workspace).map(|_| true),

@@ -9,5 +9,6 @@ async fn main() -> Result<(), lambda_http::Error> {
     let cloud = Cloud::open(config)?;
     let ports = decide::Ports { context: cloud.context(), decider: cloud.decider()? };
     ports.decider.warm_up().await;
-    lambda::serve(decide::router(ports), cloud.context()).await
+    // Its warm-up has read already.
+    lambda_http::run(lambda::host(decide::router(ports), cloud.context())).await
 }

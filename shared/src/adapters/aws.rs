@@ -7,15 +7,12 @@
 use std::{fmt, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
-};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
-use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::domain::secret::Secret;
+
+mod http;
 
 /// Tries of one call, the first among them; only what the service says is worth it is tried again.
 const MAX_ATTEMPTS: u32 = 3;
@@ -26,9 +23,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the certificates of AWS's own endpoints are issued under.
-const AMAZON_ROOTS: [&[u8]; 2] = [b"Amazon Root CA ", b"Starfield Services Root Certificate Authority"];
-
 /// Where AWS is and who we are there.
 #[derive(Debug, Clone)]
 pub struct AwsSettings {
@@ -38,7 +32,7 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// Who we are.
     pub credentials: AwsCredentials,
-    /// Certificates (PEM) that are trusted beside the public ones.
+    /// Certificates (PEM) that are trusted beside Amazon's own; of others, none is.
     pub ca_pem: Option<Vec<u8>>,
 }
 
@@ -79,44 +73,20 @@ pub fn sdk_config(settings: &AwsSettings) -> SdkConfig {
         .region(Region::new(settings.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(retries)
-        .timeout_config(timeouts)
-        .http_client(http_client(settings));
+        .timeout_config(timeouts);
+    builder.set_http_client(http::client(settings.ca_pem.as_deref(), CONNECT_TIMEOUT));
     builder.set_endpoint_url(settings.endpoint_url.clone());
     builder.build()
 }
 
-/// HTTP over rustls on ring.
-fn http_client(settings: &AwsSettings) -> aws_types::sdk_config::SharedHttpClient {
-    let mut builder = Builder::new().tls_provider(Provider::rustls(CryptoMode::Ring));
-    if let Ok(context) = TlsContext::builder().with_trust_store(trust_store(settings)).build() {
-        builder = builder.tls_context(context);
+/// The same in another region or at another server, over the same pool of connections.
+pub fn elsewhere(config: &SdkConfig, region: Option<&str>, endpoint_url: Option<&str>) -> SdkConfig {
+    let mut builder = config.to_builder();
+    if let Some(region) = region {
+        builder.set_region(Region::new(region.to_owned()));
     }
-    builder.build_https()
-}
-
-/// Whom we trust: for AWS's own endpoints Amazon's few roots, which are read in no time, else everybody's.
-fn trust_store(settings: &AwsSettings) -> TrustStore {
-    let aws_itself = settings.endpoint_url.is_none() && !settings.region.starts_with("cn-");
-    let mut store = TrustStore::empty();
-    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
-        if !aws_itself || is_amazon(certificate) {
-            store.add_pem_certificate(pem(certificate));
-        }
-    }
-    if let Some(ours) = &settings.ca_pem {
-        store.add_pem_certificate(ours.as_slice());
-    }
-    store
-}
-
-/// Whether Amazon issued it; a root certificate begins with its issuer, so that little of it has to be looked through.
-fn is_amazon(certificate: &[u8]) -> bool {
-    let issuer = certificate.get(..256).unwrap_or(certificate);
-    AMAZON_ROOTS.iter().any(|name| issuer.windows(name.len()).any(|window| window == *name))
-}
-
-fn pem(der: &[u8]) -> String {
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+    builder.set_endpoint_url(endpoint_url.map(str::to_owned));
+    builder.build()
 }
 
 #[cfg(test)]
@@ -136,22 +106,6 @@ mod tests {
         }
     }
 
-    fn roots(settings: &AwsSettings) -> usize {
-        format!("{:?}", trust_store(settings)).matches("CertificatePEM").count()
-    }
-
-    #[test]
-    fn aws_itself_is_trusted_by_amazons_roots_alone() {
-        assert_eq!(roots(&settings("eu-central-1", None)), 5);
-    }
-
-    #[test]
-    fn other_servers_are_trusted_by_every_root() {
-        let every = webpki_root_certs::TLS_SERVER_ROOT_CERTS.len();
-        assert_eq!(roots(&settings("eu-central-1", Some("https://s3.example.com"))), every);
-        assert_eq!(roots(&settings("cn-north-1", None)), every);
-    }
-
     #[test]
     fn no_secret_is_printed() {
         let settings = settings("eu-central-1", None);
@@ -166,5 +120,10 @@ mod tests {
         assert_eq!(config.region().map(AsRef::as_ref), Some("eu-central-1"));
         assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:8000"));
         assert_eq!(config.retry_config().map(RetryConfig::max_attempts), Some(MAX_ATTEMPTS));
+        let other = elsewhere(&config, Some("eu-west-1"), None);
+        assert_eq!((other.region().map(AsRef::as_ref), other.endpoint_url()), (Some("eu-west-1"), None));
+        let same = elsewhere(&config, None, Some("http://127.0.0.1:9000"));
+        assert_eq!(same.region().map(AsRef::as_ref), Some("eu-central-1"));
+        assert_eq!(same.retry_config().map(RetryConfig::max_attempts), Some(MAX_ATTEMPTS));
     }
 }

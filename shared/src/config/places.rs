@@ -69,7 +69,7 @@ pub struct Aws {
     pub secret_access_key: Secret,
     /// What a role's credentials have besides.
     pub session_token: Option<Secret>,
-    /// Certificates (PEM) that are trusted beside the public ones.
+    /// Certificates (PEM) that are trusted beside Amazon's own.
     pub ca_pem: Option<Vec<u8>>,
 }
 

@@ -17,6 +17,7 @@ pub struct FailingItems {
     inner: Arc<dyn Items>,
     plan: Mutex<Plan>,
     commits: AtomicU64,
+    calls: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +48,12 @@ enum On {
 impl FailingItems {
     /// A connection without trouble so far.
     pub fn new(inner: Arc<dyn Items>) -> Self {
-        Self { inner, plan: Mutex::default(), commits: AtomicU64::new(0) }
+        Self { inner, plan: Mutex::default(), commits: AtomicU64::new(0), calls: AtomicU64::new(0) }
+    }
+
+    /// How many calls were made through it so far: looks, queries and transactions.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
     }
 
     /// The store is not to be reached at all, or is again.
@@ -144,6 +150,7 @@ fn writes_to(write: &Write, partition: &str) -> bool {
 #[async_trait]
 impl Items for FailingItems {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, ItemsUnavailable> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let of = |partition: &String| keys.iter().any(|key| key.partition == *partition);
         let trouble = self.trouble(|on| matches!(on, On::Get(partition) if of(partition)))?;
         if !Trouble::before(trouble.as_ref()).await {
@@ -159,6 +166,7 @@ impl Items for FailingItems {
     }
 
     async fn query(&self, query: &Query) -> Result<Vec<Item>, ItemsUnavailable> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let trouble =
             self.trouble(|on| matches!(on, On::Query(partition) if *partition == query.partition))?;
         if !Trouble::before(trouble.as_ref()).await {
@@ -172,6 +180,7 @@ impl Items for FailingItems {
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let trouble = self.trouble(|on| match on {
             On::Commit => true,
             On::WriteTo(partition) => writes.iter().any(|write| writes_to(write, partition)),

@@ -1,10 +1,12 @@
 //! The service as functions over AWS: each takes the ports that it uses, and nothing else is opened.
 
-#[cfg(any(feature = "kms", feature = "s3", feature = "sqs"))]
-use aws_types::SdkConfig;
 use std::sync::Arc;
 
+use aws_types::SdkConfig;
+
 use super::{WiringError, settings};
+#[cfg(any(feature = "kms", feature = "s3", feature = "sqs"))]
+use crate::adapters::aws::elsewhere;
 use crate::{
     adapters::{
         aws::{AwsCredentials, AwsSettings, sdk_config},
@@ -33,7 +35,7 @@ const COPY_AT_ONCE_MAX_BYTES: u64 = 256 << 20;
 )]
 pub struct Cloud {
     config: Config,
-    aws: Aws,
+    sdk: SdkConfig,
     context: Context,
 }
 
@@ -43,12 +45,11 @@ impl Cloud {
     /// # Errors
     /// [`WiringError::NotChosen`] where the configuration names another place for records.
     pub fn open(config: Config) -> Result<Self, WiringError> {
-        let (Some(aws), Metadata::DynamoDb { table, endpoint }) = (config.aws.clone(), &config.metadata)
-        else {
+        let (Some(aws), Metadata::DynamoDb { table, endpoint }) = (&config.aws, &config.metadata) else {
             return Err(WiringError::NotChosen("metadata.type: dynamodb"));
         };
         let base_url = config.base_url.clone().ok_or(WiringError::NotChosen("base_url"))?;
-        let sdk = sdk_config(&access(&aws, None, endpoint.as_deref()));
+        let sdk = sdk_config(&access(aws, endpoint.as_deref()));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
         let max_age = config.catalogue_max_age_seconds;
@@ -65,7 +66,7 @@ impl Cloud {
             settings: Arc::new(settings),
             tasks: None,
         };
-        Ok(Self { config, aws, context })
+        Ok(Self { config, sdk, context })
     }
 
     /// What every use case is given.
@@ -73,9 +74,10 @@ impl Cloud {
         self.context.clone()
     }
 
+    /// What the clients of other services are made of: all of a process have one pool of connections.
     #[cfg(any(feature = "kms", feature = "s3", feature = "sqs"))]
     fn sdk(&self, region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
-        sdk_config(&access(&self.aws, region, endpoint))
+        elsewhere(&self.sdk, region, endpoint)
     }
 
     /// The same, with the queue that is told of work.
@@ -155,9 +157,9 @@ impl Cloud {
     }
 }
 
-fn access(aws: &Aws, region: Option<&str>, endpoint: Option<&str>) -> AwsSettings {
+fn access(aws: &Aws, endpoint: Option<&str>) -> AwsSettings {
     AwsSettings {
-        region: region.unwrap_or(&aws.region).to_owned(),
+        region: aws.region.clone(),
         endpoint_url: endpoint.map(str::to_owned),
         credentials: AwsCredentials {
             access_key_id: aws.access_key_id.clone(),
