@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sha2::Digest;
 use shared::{
     adapters::fetcher::{
-        Credentials,
+        Credentials, Kind,
         https::{FetchLimits, HttpsFetcher, HttpsRepository},
     },
     domain::{
@@ -13,10 +13,13 @@ use shared::{
         external_url::{ExternalUrl, RepositoryPrefix, UrlRules},
         secret::Secret,
     },
-    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher},
+    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher, Reading},
 };
 
 use crate::server::{Network, Server, Step};
+
+/// When every test is, Unix milliseconds.
+pub(crate) const NOW: i64 = 1_700_000_000_000;
 
 pub(crate) const BODY: &[u8] = b"fifteen bytes !";
 
@@ -39,6 +42,17 @@ pub(crate) fn request(url: &str) -> FetchRequest {
         url: ExternalUrl::parse(url, &UrlRules::widest()).unwrap(),
         declared_sha256: digest(BODY),
         declared_size: BODY.len() as u64,
+        now: NOW,
+        resume: None,
+        budget: None,
+    }
+}
+
+/// Reads to the end.
+pub(crate) async fn read(fetcher: &HttpsFetcher, wanted: &FetchRequest) -> Result<Fetched, FetchError> {
+    match fetcher.fetch(wanted).await? {
+        Reading::Whole(fetched) => Ok(fetched),
+        Reading::Part(part) => panic!("only a part was read: {part:?}"),
     }
 }
 
@@ -64,6 +78,7 @@ pub(crate) fn redirect(location: &str) -> Vec<Step> {
 pub(crate) fn repository(prefix: &str) -> HttpsRepository {
     HttpsRepository {
         name: "internal".to_owned(),
+        kind: Kind::Https,
         url_prefix: RepositoryPrefix::parse(prefix).unwrap(),
         credentials: None,
         allow_private: false,
@@ -105,7 +120,7 @@ fn limited(limits: FetchLimits, network: &Arc<Network>, repositories: Vec<HttpsR
 /// One fetch of `https://pub.test/a` without any repository.
 pub(crate) async fn fetch(server: &Server) -> Result<Fetched, FetchError> {
     let network = Arc::new(Network::to(server));
-    fetcher(server, &network, Vec::new()).fetch(&request("https://pub.test/a")).await
+    read(&fetcher(server, &network, Vec::new()), &request("https://pub.test/a")).await
 }
 
 /// The same in a hurry.
@@ -121,7 +136,7 @@ pub(crate) async fn fetch_within(
 ) -> Result<Fetched, FetchError> {
     let network = Arc::new(Network::to(server));
     let fetcher = limited(limits, &network, Vec::new()).trusting(server.ca_pem.as_bytes()).unwrap();
-    fetcher.fetch(&FetchRequest { declared_size, ..request("https://pub.test/a") }).await
+    read(&fetcher, &FetchRequest { declared_size, ..request("https://pub.test/a") }).await
 }
 
 /// The error with all its causes, as a log has it.
