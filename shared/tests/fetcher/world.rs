@@ -93,6 +93,41 @@ pub(crate) fn private_repository(prefix: &str) -> HttpsRepository {
     HttpsRepository { credentials: Some(credentials), ..repository(prefix) }
 }
 
+/// A repository of a kind, opened by what an operator would write down for it.
+pub(crate) fn repository_of(kind: Kind, prefix: &str, credentials: Option<&str>) -> HttpsRepository {
+    let credentials =
+        credentials.map(|text| Credentials::of(kind, &Secret::new(text.to_owned()), "eu-central-1").unwrap());
+    HttpsRepository { kind, credentials, ..repository(prefix) }
+}
+
+/// 200 with a document.
+pub(crate) fn document(value: &serde_json::Value) -> Vec<Step> {
+    let body = value.to_string();
+    let head = format!("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {}", body.len());
+    answer(&head, body.as_bytes())
+}
+
+/// A status without a body.
+pub(crate) fn status(line: &str) -> Vec<Step> {
+    answer(&format!("HTTP/1.1 {line}\nContent-Length: 0"), b"")
+}
+
+/// A header of a request, by its name in lower case.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+}
+
+/// The first line of each request, with its host before it.
+pub(crate) fn asked(server: &Server) -> Vec<String> {
+    let line = |head: &String| {
+        let line = head.lines().next().unwrap().strip_suffix(" HTTP/1.1").unwrap();
+        let (method, path) = line.split_once(' ').unwrap();
+        format!("{method} {}{path}", header(head, "host").unwrap())
+    };
+    server.requests().iter().map(line).collect()
+}
+
 /// A fetcher that trusts the server's authority for every host.
 pub(crate) fn fetcher(
     server: &Server,
