@@ -100,8 +100,8 @@ async fn a_reading_in_slices_stays_with_its_generation() {
     let error = fetcher.fetch(&rest).await.unwrap_err();
     assert_eq!((error.code(), error.definite()), ("UPSTREAM_STATUS", false));
     *generation.lock().unwrap() = 7;
-    let fetched = read(&fetcher, &rest).await.unwrap();
-    assert!(fetched.bytes_read < 15, "{fetched:?}");
+    let last = read(&fetcher, &rest).await.unwrap();
+    assert!(last.bytes_read < 15, "{last:?}");
 }
 
 #[tokio::test]

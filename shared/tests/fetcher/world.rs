@@ -51,7 +51,7 @@ pub(crate) fn request(url: &str) -> FetchRequest {
 /// Reads to the end.
 pub(crate) async fn read(fetcher: &HttpsFetcher, wanted: &FetchRequest) -> Result<Fetched, FetchError> {
     match fetcher.fetch(wanted).await? {
-        Reading::Whole(fetched) => Ok(fetched),
+        Reading::Whole(whole) => Ok(whole),
         Reading::Part(part) => panic!("only a part was read: {part:?}"),
     }
 }

@@ -95,7 +95,7 @@ impl Key {
             add("X-Amz-Security-Token".into(), token.reveal());
         }
         query.sort();
-        let path = encode(&decode(request.url.path()), true);
+        let path = encode(decode(request.url.path()), true);
         let query = joined(&query);
         let text = to_sign(request.method, &path, &query, &headers, UNSIGNED, algorithm, &date, &scope);
         let signature = self.sign(&text, &date)?;
@@ -118,7 +118,7 @@ impl Key {
         headers.sort();
         let mut query = query_of(request);
         query.sort();
-        let (path, query) = (encode(&decode(request.url.path()), true), joined(&query));
+        let (path, query) = (encode(decode(request.url.path()), true), joined(&query));
         let text = to_sign(request.method, &path, &query, &headers, EMPTY, algorithm, &date, &scope);
         let signature = self.sign(&text, &date)?;
         let names = names(&headers);
@@ -167,8 +167,9 @@ fn to_sign(
     date: &str,
     scope: &str,
 ) -> String {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{}\n{payload}", names(headers));
+    let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+    let (lines, names) = (lines.join("\n"), names(headers));
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n\n{names}\n{payload}");
     format!("{algorithm}\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())))
 }
 
@@ -190,7 +191,7 @@ fn query_of(request: &Request<'_>) -> Vec<(String, String)> {
     let raw = request.url.path_and_query().split_once('?').map_or("", |(_, query)| query);
     let own = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let read = |text: &str| encode(&decode(&text.replace('+', " ")), false);
+        let read = |text: &str| encode(decode(&text.replace('+', " ")), false);
         (read(name), read(value))
     });
     let more = request.query.iter().map(|(name, value)| (encode(name, false), encode(value, false)));

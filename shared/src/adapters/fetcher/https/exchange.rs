@@ -17,7 +17,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::{connect::Road, retry_after};
 use crate::{
-    adapters::fetcher::Credentials,
+    adapters::fetcher::credentials::{Credentials, Opened as Opener},
     domain::{artifact::Validators, external_url::ExternalUrl},
     ports::fetcher::FetchError,
 };
@@ -105,10 +105,11 @@ fn request(
     credentials: Option<&Credentials>,
 ) -> Result<Request<Empty<Bytes>>, FetchError> {
     let unsendable = |source| FetchError::Invalid { reason: "the URL cannot be sent in a request", source };
-    let opened = credentials
-        .map(|credentials| credentials.open(ask.method.as_str(), url, &ask.headers, ask.now))
-        .map_or(Some(Default::default()), |opened| opened)
-        .ok_or_else(|| unsendable(None))?;
+    let opened = match credentials {
+        Some(credentials) => credentials.open(ask.method.as_str(), url, &ask.headers, ask.now),
+        None => Some(Opener::default()),
+    };
+    let opened = opened.ok_or_else(|| unsendable(None))?;
     let target = opened.target.as_deref().unwrap_or_else(|| url.path_and_query());
     let mut request = Request::builder()
         .method(&ask.method)

@@ -155,8 +155,8 @@ impl HttpsFetcher {
         // The API lies beside the files: behind it comes the path of the file.
         let root = api.strip_suffix("/api/storage").unwrap_or(api);
         let Some(path) = url.without_query().strip_prefix(root) else { return Ok(Value::Null) };
-        let place = own(&format!("{api}{path}"))?;
-        match self.walk(&place, &Ask::get(now), Some(entry)).await {
+        let about = own(&format!("{api}{path}"))?;
+        match self.walk(&about, &Ask::get(now), Some(entry)).await {
             Ok((answer, _, true)) => document(answer, pace).await,
             // What another host says is not the repository's word.
             Ok((_, _, false))
