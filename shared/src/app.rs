@@ -20,6 +20,7 @@ pub mod register;
 pub mod release_list;
 pub mod releases;
 pub mod revoke;
+pub mod sentinel;
 pub mod signing;
 pub mod store;
 pub mod sweep;

@@ -85,6 +85,21 @@ pub struct External {
     pub retry_first_seconds: i64,
 }
 
+/// What a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepositoryKind {
+    /// Any host.
+    Https,
+    /// S3, or another that speaks it.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// `JFrog` Artifactory.
+    Jfrog,
+    /// Releases of GitHub.
+    GitHub,
+}
+
 /// A repository with rules of its own.
 #[derive(Debug, Clone)]
 pub struct Repository {
@@ -92,8 +107,12 @@ pub struct Repository {
     pub name: String,
     /// The URLs that belong to it.
     pub url_prefix: RepositoryPrefix,
-    /// The value of the `Authorization` header that opens it.
+    /// What it is.
+    pub kind: RepositoryKind,
+    /// What opens it, in the form of its kind.
     pub credentials: Option<Secret>,
+    /// The region for which requests are signed, where its kind has regions.
+    pub region: Option<String>,
     /// Whether it may be on a private network.
     pub allow_private: bool,
     /// Certificates (PEM) that are trusted for it, beside the public ones.

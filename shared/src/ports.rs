@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod fetcher;
 pub mod items;
+pub mod links;
 pub mod objects;
 pub mod signer;
 pub mod tasks;

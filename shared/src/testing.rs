@@ -11,4 +11,5 @@ pub mod gate;
 pub mod items;
 pub mod objects;
 pub mod signer;
+pub mod tasks;
 pub mod time;

@@ -4,10 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     adapters::signer::local::LocalKeyError,
-    app::{
-        context::{Repository, Settings},
-        keyset::KeysetError,
-    },
+    app::{context::Settings, keyset::KeysetError},
     config::Config,
 };
 
@@ -15,6 +12,7 @@ use crate::{
 mod cloud;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod repositories;
 
 #[cfg(feature = "dynamodb")]
 pub use self::cloud::Cloud;
@@ -76,22 +74,15 @@ fn mode(mode: crate::config::SigningMode) -> crate::app::signing::Mode {
     }
 }
 
-fn settings(config: &Config, base_url: &str) -> Settings {
-    let repository = |entry: &crate::config::Repository| Repository {
-        name: entry.name.clone(),
-        prefix: entry.url_prefix.clone(),
-        has_credentials: entry.credentials.is_some(),
-        allow_private: entry.allow_private,
-        products: entry.products.clone(),
-    };
+fn settings(config: &Config, base_url: &str) -> Result<Settings, WiringError> {
     let stale = config.decision_max_stale_seconds.saturating_mul(1_000);
-    Settings {
+    Ok(Settings {
         base_url: base_url.to_owned(),
         upload_expires_in_ms: config.upload_expires_in_seconds.saturating_mul(1_000),
         upload_max_size_bytes: config.upload_max_size_bytes,
         allow_declared: config.external.allow_declared,
         url_rules: config.external.url_rules.clone(),
-        repositories: config.repositories.iter().map(repository).collect(),
+        repositories: repositories::for_use_cases(config)?,
         cdn_url: config.cdn_url.clone(),
         decision_lifetime: config.decision_lifetime_seconds,
         catalogue_max_age_ms: config
@@ -100,34 +91,17 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         catalogue_max_stale_ms: stale,
         copy_at_once_max_bytes: u64::MAX,
         recheck_first_ms: config.external.retry_first_seconds.saturating_mul(1_000),
-    }
+        read_budget: None,
+    })
 }
 
 #[cfg(feature = "fetcher-https")]
 fn fetcher(config: &Config) -> Result<crate::adapters::fetcher::https::HttpsFetcher, WiringError> {
     use std::time::Duration;
 
-    use crate::adapters::fetcher::{
-        Credentials,
-        https::{FetchLimits, HttpsFetcher, HttpsRepository},
-    };
+    use crate::adapters::fetcher::https::{FetchLimits, HttpsFetcher};
 
-    let mut repositories = Vec::new();
-    for entry in &config.repositories {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| WiringError::Repository {
-            name: entry.name.clone(),
-            source,
-        };
-        let credentials = entry.credentials.clone().map(Credentials::authorization).transpose();
-        repositories.push(HttpsRepository {
-            name: entry.name.clone(),
-            url_prefix: entry.url_prefix.clone(),
-            credentials: credentials.map_err(|error| failed(error.into()))?,
-            allow_private: entry.allow_private,
-            ca_file: entry.ca_pem.clone(),
-            products: entry.products.iter().flatten().map(ToString::to_string).collect(),
-        });
-    }
+    let repositories = repositories::for_the_fetcher(config)?;
     let external = &config.external;
     let limits = FetchLimits {
         connect: Duration::from_secs(external.connect_timeout_seconds),

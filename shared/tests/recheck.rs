@@ -17,12 +17,13 @@ use shared::{
     },
     contract::objects::{Put, Store, body},
     domain::{
-        artifact::{Artifact, ArtifactState, Location, Verification},
+        artifact::{Artifact, ArtifactState, Location, Validators, Verification},
+        external_url::ExternalUrl,
         ids::{ArtifactId, UploadId},
         upload::ObjectKey,
     },
     ports::{
-        fetcher::{FetchError, FetchRequest, Fetched, Fetcher},
+        fetcher::{FetchError, FetchRequest, Fetcher, Reading},
         objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
     },
     testing::{
@@ -112,7 +113,7 @@ async fn bytes_that_changed_on_disk_under_an_unchanged_size_quarantine_the_artif
     assert_eq!(check.code.as_deref(), Some("CHECKSUM_MISMATCH"));
     let artifact = world.artifact().await;
     assert_eq!(artifact.state, ArtifactState::Quarantined);
-    assert!(artifact.reason.is_some_and(|reason| reason.starts_with(external::DRIFT)));
+    assert!(artifact.reason.is_some_and(|reason| reason.starts_with("DRIFT: ")));
     // The right bytes are back.
     std::fs::write(world.data().await, CONTENT).unwrap();
     world.checked(Arc::clone(&world.objects)).await;
@@ -177,8 +178,12 @@ struct Late(Gate);
 
 #[async_trait]
 impl Fetcher for Late {
-    async fn fetch(&self, _: &FetchRequest) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, _: &FetchRequest) -> Result<Reading, FetchError> {
         self.0.pass().await;
+        Err(FetchError::Differs)
+    }
+
+    async fn probe(&self, _: &ExternalUrl, _: i64) -> Result<Validators, FetchError> {
         Err(FetchError::Differs)
     }
 }

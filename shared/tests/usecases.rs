@@ -28,6 +28,10 @@ mod pages;
 mod pending;
 #[path = "usecases/publishing.rs"]
 mod publishing;
+#[path = "usecases/sentinel.rs"]
+mod sentinel;
+#[path = "usecases/slices.rs"]
+mod slices;
 #[path = "usecases/sweeping.rs"]
 mod sweeping;
 #[path = "usecases/tokens.rs"]

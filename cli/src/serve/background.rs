@@ -1,9 +1,12 @@
-//! What runs beside the requests: checks of artifacts, and the sweep every minute.
+//! What runs beside the requests: checks of artifacts, the sweep every minute, and the looks of the sentinel.
 
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    app::sweep::{self, Leases},
+    app::{
+        sentinel,
+        sweep::{self, Leases},
+    },
     wiring::Embedded,
 };
 use tokio::{sync::watch, time::Instant};
@@ -18,6 +21,7 @@ pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) 
     tokio::select! {
         () = told_to_stop(&mut stopping) => {}
         () = sweeps(&service) => {}
+        () = watch(&service) => {}
         () = checks::run(Arc::clone(&service)) => {}
     }
 }
@@ -34,6 +38,17 @@ async fn sweeps(service: &Embedded) {
         let next = Instant::now() + MINUTE;
         tidy(service, leases).await;
         leases = Leases::Held;
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+/// Looks at what is due of the external artifacts that are watched: slow hosts hold up no sweep.
+async fn watch(service: &Embedded) {
+    loop {
+        let next = Instant::now() + MINUTE;
+        if let Err(error) = sentinel::run(&service.context, &service.checker).await {
+            tracing::error!(error = %error, "what is watched could not be looked at");
+        }
         tokio::time::sleep_until(next).await;
     }
 }

@@ -14,11 +14,15 @@ use shared::{
     app::{access, context::Context, error::AppError, keys, store::Stored},
     domain::{
         artifact::{Access, Artifact, ArtifactState, Location},
+        external_url::{ExternalUrl, UrlRules, pick},
         ids::ArtifactId,
         token::Scope,
     },
     http::{auth::Anyone, error::ApiError, text},
-    ports::objects::{Download, DownloadRequest, Objects},
+    ports::{
+        links::LinkRequest,
+        objects::{Download, DownloadRequest, Objects},
+    },
 };
 
 mod range;
@@ -70,9 +74,26 @@ async fn handle(
         return Err(AppError::ArtifactNotAvailable { id, state: artifact.state.as_str(), hint }.into());
     }
     match &artifact.location {
-        Location::External { url, .. } => redirect(url),
+        Location::External { url, .. } => redirect(&external(context, &artifact, url)?),
         Location::Managed { .. } => managed(&ports, &artifact, &headers, method == Method::HEAD).await,
     }
+}
+
+/// Where an external artifact is downloaded from: its own URL, or a link that is signed for this download.
+fn external(context: &Context, artifact: &Artifact, url: &str) -> Result<String, ApiError> {
+    let parsed = ExternalUrl::parse(url, &UrlRules::widest()).map_err(AppError::from)?;
+    let entry = pick(&context.settings.repositories, &parsed).map_err(AppError::from)?;
+    let links = entry.and_then(|entry| entry.links.as_ref());
+    let Some(links) = links.filter(|_| artifact.access != Access::ClientAuthenticates) else {
+        return Ok(url.to_owned());
+    };
+    let request = LinkRequest {
+        url: &parsed,
+        validators: artifact.validators.as_deref(),
+        file_name: artifact.file_name.as_deref(),
+        now: context.clock.now_ms(),
+    };
+    links.link(&request).map_err(|_| AppError::Internal("no link to the repository could be signed").into())
 }
 
 fn redirect(url: &str) -> Result<Response, ApiError> {

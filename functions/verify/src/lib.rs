@@ -11,6 +11,7 @@ use shared::{
         context::Context,
         error::AppError,
         external::{self, Checker, Which},
+        sentinel,
         sweep::{self, Leases},
         tokens,
     },
@@ -105,6 +106,9 @@ const CHECKS_A_SWEEP: usize = 500;
 
 async fn sweep_all(context: &Context, checker: &Checker) -> Result<(), AppError> {
     sweep::sweep(context, &checker.objects, Leases::Held).await?;
+    if let Err(error) = sentinel::run(context, checker).await {
+        tracing::error!(error = %error, "what is watched could not be looked at");
+    }
     if context.tasks.is_none() {
         return external::run(context, checker, Which::Due).await.map(|_| ());
     }

@@ -1,7 +1,12 @@
-//! How external artifacts are proved: by reading them over HTTPS.
+//! How external artifacts are proved, over HTTPS and by what their repositories say, and how clients get at private ones.
 
 mod credentials;
 #[cfg(feature = "fetcher-https")]
 pub mod https;
+mod links;
+mod v4;
 
-pub use self::credentials::{Credentials, CredentialsError};
+pub use self::{
+    credentials::{Credentials, CredentialsError, Kind},
+    links::SignedLinks,
+};

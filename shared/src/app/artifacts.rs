@@ -224,14 +224,13 @@ pub async fn intervene(
     intervention: Intervention,
     reason: &str,
 ) -> Result<Artifact, AppError> {
-    if reason.starts_with(external::DRIFT) {
-        let rule = format!("only the reason of a check begins with `{}`", external::DRIFT);
+    if let Some(beginning) = external::of_a_check(reason) {
+        let rule = format!("only the reason of a check begins with `{beginning}`");
         return Err(AppError::invalid("reason", rule));
     }
     retrying(|| async {
         let found = access::artifact(context, caller, id).await?;
-        let checks_own =
-            found.value.reason.as_ref().is_some_and(|reason| reason.starts_with(external::DRIFT));
+        let checks_own = found.value.reason.as_deref().and_then(external::of_a_check).is_some();
         // An operator's order stands over a check's: no later check lifts it.
         if found.value.state == intervention.target()
             && !(intervention == Intervention::Quarantine && checks_own)

@@ -327,5 +327,6 @@ fn make(context: &Context, upload: &Upload, id: ArtifactId, key: ObjectKey, stat
         reason: None,
         warnings: Vec::new(),
         attempts: Attempts::default(),
+        validators: None,
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     },
     ports::{
         clock::{Clock, Ids},
+        links::Links,
         tasks::{Task, Tasks},
     },
 };
@@ -68,6 +69,8 @@ pub struct Settings {
     pub copy_at_once_max_bytes: u64,
     /// How long after the first failure an external check is made again, in milliseconds; it doubles up to an hour.
     pub recheck_first_ms: i64,
+    /// How long external bytes may be read before the rest is left to another task; `None`: to their end.
+    pub read_budget: Option<std::time::Duration>,
 }
 
 /// A configured repository, as far as use cases need it.
@@ -83,6 +86,8 @@ pub struct Repository {
     pub allow_private: bool,
     /// The products whose releases may use it; `None` for all.
     pub products: Option<Vec<ProductId>>,
+    /// Who signs links for clients, where they cannot read it by themselves and the repository has signed URLs.
+    pub links: Option<Arc<dyn Links>>,
 }
 
 impl crate::domain::external_url::RepositoryRule for Repository {

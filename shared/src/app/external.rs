@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    artifacts::set_state,
-    audit::{self, Entry},
     context::Context,
     error::AppError,
     keys, pending,
@@ -17,27 +15,32 @@ use super::{
 };
 use crate::{
     domain::{
-        artifact::{Artifact, ArtifactState, Attempts, Use, Verification},
+        artifact::{Artifact, Attempts, Use, Verification},
         ids::ArtifactId,
         platform::{WordError, word_type},
     },
-    ports::items::Expect,
+    ports::{fetcher::Progress, items::Expect, tasks::Task},
 };
 
+mod conclude;
 mod look;
 
-pub use self::look::Checker;
-use self::look::{Outcome, look};
+pub(super) use self::conclude::store;
+pub use self::{conclude::of_a_check, look::Checker};
+use self::{
+    conclude::{Made, conclude},
+    look::{Outcome, look},
+};
 
 /// How many checks one run makes at a time.
 const AT_ONCE: usize = 8;
 /// How many artifacts are read at a time.
 const READ_AT_ONCE: usize = 100;
 const HOUR_MS: i64 = 3_600_000;
-/// How long an unreachable artifact is tried again before it is rejected.
-const PATIENCE_MS: i64 = 24 * HOUR_MS;
-/// Why an artifact was quarantined by a check, at the beginning of its reason: nobody else's reason may begin so.
-pub const DRIFT: &str = "DRIFT: ";
+/// How long after its last step a reading in parts is remembered, in seconds.
+const PROGRESS_SECONDS: i64 = 7 * 24 * 3_600;
+/// How much longer than its budget a reading in parts may take before somebody else goes on.
+const BEYOND_BUDGET_MS: i64 = 300_000;
 
 word_type!(
     /// What a check found.
@@ -61,12 +64,35 @@ pub struct Check {
     pub message: Option<String>,
 }
 
+/// That an artifact's bytes are to be checked.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Wish {
+    /// Whether it was the sentinel's: what it finds is looked at twice before it counts.
+    #[serde(default)]
+    by_sentinel: bool,
+}
+
 /// Asks for a check of an artifact's bytes.
 ///
 /// # Errors
 /// [`AppError::Corrupt`]
 pub fn schedule(batch: &mut Batch, id: ArtifactId, expect: Expect) -> Result<(), AppError> {
     batch.put(keys::verifying(id), &json!({}), expect)
+}
+
+/// Asks for a check that nobody ordered. One that somebody did order stands above it.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn schedule_by_itself(
+    context: &Context,
+    batch: &mut Batch,
+    id: ArtifactId,
+) -> Result<(), AppError> {
+    if context.store.get::<Wish>(keys::verifying(id)).await?.is_some() {
+        return Ok(());
+    }
+    batch.put(keys::verifying(id), &Wish { by_sentinel: true }, Expect::Absent)
 }
 
 /// Which of the waiting checks are made.
@@ -133,8 +159,9 @@ pub async fn check(
     id: ArtifactId,
     which: Which,
 ) -> Result<Option<i64>, AppError> {
-    let records = context.store.get_raw(&[keys::verifying(id), keys::artifact(id)]).await?;
-    let [Some(_), artifact] = records.as_slice() else { return Ok(None) };
+    let keys = [keys::verifying(id), keys::artifact(id), keys::progress(id)];
+    let records = context.store.get_raw(&keys).await?;
+    let [wish @ Some(_), artifact, progress] = records.as_slice() else { return Ok(None) };
     let Some(found) = Store::record::<Artifact>(artifact.as_ref())? else {
         let mut batch = Batch::default();
         batch.delete(keys::verifying(id), Expect::Anything);
@@ -146,8 +173,14 @@ pub async fn check(
         return Ok(Some(found.value.attempts.next_at));
     }
     let Some(claimed) = claim(context, &found, now).await? else { return Ok(None) };
-    let (means, outcome) = look(checker, &found.value, now).await;
-    let next = retrying(|| conclude(context, id, claimed, means, &outcome)).await?;
+    let by_sentinel = Store::record::<Wish>(wish.as_ref())?.is_some_and(|wish| wish.value.by_sentinel);
+    let resume = Store::record::<Progress>(progress.as_ref())?.map(|progress| progress.value);
+    let (means, outcome) = look(checker, &found.value, now, (resume, context.settings.read_budget)).await;
+    if let Outcome::Part(progress) = &outcome {
+        return go_on(context, id, claimed, progress).await;
+    }
+    let made = Made { claimed, means, by_sentinel };
+    let next = retrying(|| conclude(context, id, &made, &outcome)).await?;
     let partition = keys::of_artifact(id);
     for (_, used) in context.store.query_all::<Use>(&partition, keys::USE).await? {
         pending::advance(context, used.value.release_id).await?;
@@ -162,6 +195,8 @@ async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<
     let pause = pause(context, &artifact);
     // At 256 KiB a second, a fetch may take this long before it fails by itself.
     let longest = i64::try_from(artifact.size_bytes / 256).unwrap_or(i64::MAX).saturating_add(120_000);
+    let budget = context.settings.read_budget.and_then(|budget| i64::try_from(budget.as_millis()).ok());
+    let longest = budget.map_or(longest, |budget| longest.min(budget.saturating_add(BEYOND_BUDGET_MS)));
     artifact.attempts.next_at = now.saturating_add(pause.max(longest));
     let mut batch = Batch::default();
     batch.put(keys::artifact(artifact.artifact_id), &artifact, found.unchanged())?;
@@ -172,120 +207,34 @@ async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<
     }
 }
 
+/// Remembers how far a reading came, and has another task go on with it. Bytes that came are no failure, however long
+/// they take.
+async fn go_on(
+    context: &Context,
+    id: ArtifactId,
+    claimed: Attempts,
+    progress: &Progress,
+) -> Result<Option<i64>, AppError> {
+    let now = context.clock.now_ms();
+    retrying(|| async {
+        let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(()) };
+        let mut artifact = found.value.clone();
+        if artifact.attempts == claimed {
+            artifact.attempts = Attempts { made: 0, since: now, next_at: now };
+        }
+        let mut batch = Batch::default();
+        batch.put(keys::artifact(id), &artifact, found.unchanged())?;
+        let until = now.div_euclid(1_000).saturating_add(PROGRESS_SECONDS);
+        batch.put_until(keys::progress(id), progress, Expect::Anything, Some(until))?;
+        context.store.commit(batch).await
+    })
+    .await?;
+    context.start(&Task::Check { artifact_id: id }).await;
+    Ok(Some(now))
+}
+
 /// How long to wait after the tries made so far: doubled with each after the first.
 fn pause(context: &Context, artifact: &Artifact) -> i64 {
     let doublings = artifact.attempts.made.saturating_sub(1).min(20);
     context.settings.recheck_first_ms.saturating_mul(1_i64 << doublings).min(HOUR_MS)
-}
-
-async fn conclude(
-    context: &Context,
-    id: ArtifactId,
-    claimed: Attempts,
-    means: Verification,
-    outcome: &Outcome,
-) -> Result<Option<i64>, AppError> {
-    let Some(found) = context.store.get::<Artifact>(keys::artifact(id)).await? else { return Ok(None) };
-    let now = context.clock.now_ms();
-    let mut artifact = found.value.clone();
-    // Somebody asked for another check during this one: that one is still to be made, and it alone may reject.
-    let again = artifact.attempts != claimed;
-    let rejects = artifact.state == ArtifactState::Verifying && matches!(outcome, Outcome::Differs { .. });
-    if !(again && rejects) {
-        verdict(&mut artifact, means, outcome, now);
-    }
-    if artifact.state == ArtifactState::Available {
-        let revoked = context.store.get::<ArtifactId>(keys::revoked_bytes(&artifact.sha256)).await?;
-        if let Some(revoked) = revoked {
-            // What was AVAILABLE once may be in releases: it is withheld from them, not only rejected.
-            let waits = found.value.state == ArtifactState::Verifying;
-            artifact.state = if waits { ArtifactState::Rejected } else { ArtifactState::Quarantined };
-            artifact.reason =
-                Some(format!("ARTIFACT_REVOKED: the same bytes were revoked as {}", revoked.value));
-        }
-    }
-    let state = artifact.state;
-    let failed = matches!(outcome, Outcome::Failed { .. }) && artifact.state == ArtifactState::Verifying;
-    let settled = !failed && !again;
-    let mut batch = Batch::default();
-    let check = describe(outcome, means, now);
-    batch.put(keys::check(id, context.ids.event()?), &check, Expect::Absent)?;
-    if settled {
-        batch.delete(keys::verifying(id), Expect::Anything);
-        artifact.attempts.next_at = now;
-    } else if !again {
-        artifact.attempts.next_at = now.saturating_add(pause(context, &artifact));
-    }
-    let next = (!settled).then_some(artifact.attempts.next_at);
-    if state == found.value.state {
-        batch.put(keys::artifact(id), &artifact, found.unchanged())?;
-    } else {
-        let before = json!({ "state": found.value.state });
-        let after = json!({ "state": state, "reason": artifact.reason });
-        set_state(context, &mut batch, &found, artifact).await?;
-        let kind = match state {
-            ArtifactState::Available => "artifact.verified",
-            ArtifactState::Quarantined => "artifact.quarantined",
-            ArtifactState::Rejected => "artifact.rejected",
-            ArtifactState::Verifying | ArtifactState::Revoked => "artifact.checked",
-        };
-        let entry = Entry { kind, subject: id.to_string(), before: Some(before), after: Some(after) };
-        audit::record(&mut batch, context, None, entry)?;
-    }
-    context.store.commit(batch).await?;
-    if state == ArtifactState::Quarantined && state != found.value.state {
-        tracing::warn!(event = "artifact_drifted", artifact.id = %id, "an artifact is withheld by its check");
-    }
-    Ok(next)
-}
-
-/// What the artifact becomes; its state is set here, its place in the records by the caller.
-fn verdict(artifact: &mut Artifact, means: Verification, outcome: &Outcome, now: i64) {
-    let quarantined_by_check = artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(DRIFT));
-    match (artifact.state, outcome) {
-        (ArtifactState::Verifying | ArtifactState::Available, Outcome::Matches) => {
-            artifact.state = ArtifactState::Available;
-            artifact.verification = Some(means);
-            artifact.verified_at = Some(now);
-            artifact.reason = None;
-        }
-        (ArtifactState::Quarantined, Outcome::Matches) if quarantined_by_check => {
-            artifact.state = ArtifactState::Available;
-            artifact.verified_at = Some(now);
-            artifact.reason = None;
-        }
-        (ArtifactState::Verifying, Outcome::Differs { code, message }) => {
-            artifact.state = ArtifactState::Rejected;
-            artifact.reason = Some(format!("{code}: {message}"));
-        }
-        (ArtifactState::Available, Outcome::Differs { code, message }) => {
-            artifact.state = ArtifactState::Quarantined;
-            artifact.reason = Some(format!("{DRIFT}{code}: {message}"));
-        }
-        (ArtifactState::Verifying, Outcome::Failed { code, message }) => {
-            artifact.reason = Some(format!("ARTIFACT_NOT_ACCESSIBLE: {code}: {message}; it is tried again"));
-            if now.saturating_sub(artifact.attempts.since) >= PATIENCE_MS {
-                artifact.state = ArtifactState::Rejected;
-                artifact.reason = Some(format!("UNREACHABLE: ARTIFACT_NOT_ACCESSIBLE: {code}: {message}"));
-            }
-        }
-        (
-            ArtifactState::Available
-            | ArtifactState::Quarantined
-            | ArtifactState::Rejected
-            | ArtifactState::Revoked,
-            _,
-        ) => {}
-    }
-}
-
-fn describe(outcome: &Outcome, means: Verification, now: i64) -> Check {
-    let (result, code, message) = match outcome {
-        Outcome::Matches => (CheckResult::Match, None, None),
-        Outcome::Differs { code, message } => {
-            (CheckResult::Mismatch, Some(code.clone()), Some(message.clone()))
-        }
-        Outcome::Failed { code, message } => (CheckResult::Error, Some(code.clone()), Some(message.clone())),
-    };
-    Check { checked_at: now, means, result, code, message }
 }

@@ -20,6 +20,8 @@ pub const UPLOADS: &str = "uploads";
 pub const OPEN_UPLOADS: &str = "open_uploads";
 /// The partition of the artifacts whose bytes are to be checked.
 pub const VERIFYING: &str = "verifying";
+/// The partition of the external artifacts that are looked at by schedule, in the order in which they are due.
+pub const WATCHING: &str = "watching";
 /// The partition of all products.
 pub const PRODUCTS: &str = "products";
 /// The partition of all tenants with policies.
@@ -62,6 +64,21 @@ pub fn registrant(artifact: ArtifactId, product: &ProductId) -> Key {
 /// One check of an artifact's bytes.
 pub fn check(artifact: ArtifactId, event: EventId) -> Key {
     Key::new(of_artifact(artifact), format!("{CHECK}{event}"))
+}
+
+/// When an external artifact is looked at again, and what made it suspect.
+pub fn watch(artifact: ArtifactId) -> Key {
+    Key::new(of_artifact(artifact), "watch")
+}
+
+/// That an external artifact is due at this time (Unix milliseconds).
+pub fn watching(artifact: ArtifactId, due: i64) -> Key {
+    Key::new(WATCHING, format!("{:014}#{artifact}", due.max(0)))
+}
+
+/// How far a reading of an artifact's bytes came that is to go on.
+pub fn progress(artifact: ArtifactId) -> Key {
+    Key::new(of_artifact(artifact), "progress")
 }
 
 /// The partition of the artifacts that have these bytes.

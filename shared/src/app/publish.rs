@@ -62,8 +62,9 @@ pub fn entry(release: &Release, artifacts: &Artifacts) -> Result<CatalogueReleas
 fn describe(part: &ReleaseArtifact, artifact: &Artifact) -> CatalogueArtifact {
     let direct = artifact.access != Access::Token;
     let (url, url_expires_at) = match &artifact.location {
-        Location::External { url, expires_at } => {
-            (Some(url).filter(|url| direct && url.len() <= MAX_NAMED_URL).cloned(), *expires_at)
+        Location::External { url, expires_at, private } => {
+            let named = direct && !private && url.len() <= MAX_NAMED_URL;
+            (Some(url).filter(|_| named).cloned(), *expires_at)
         }
         Location::Managed { .. } => (None, None),
     };

@@ -67,32 +67,42 @@ pub async fn register(
 ) -> Result<(Artifact, bool), AppError> {
     let settings = &context.settings;
     let (url, repository) = admit(&registration.external_url, &settings.url_rules, &settings.repositories)?;
-    if repository.is_some_and(|entry| entry.has_credentials)
-        && registration.access != Access::ClientAuthenticates
-    {
+    let shut = repository
+        .filter(|entry| entry.has_credentials && registration.access != Access::ClientAuthenticates);
+    if shut.is_some_and(|entry| entry.links.is_none()) {
         let rule = "the repository needs credentials, which clients do not have: set `client_authenticates`";
         return Err(AppError::invalid("access", rule));
     }
     let declared = registration.access == Access::ClientAuthenticates
         && context.settings.allow_declared
         && repository.is_none_or(|entry| !entry.has_credentials);
-    retrying(|| register_once(context, caller, registration, &url, declared, claim)).await
+    let kind = External { url: &url, declared, private: shut.is_some() };
+    retrying(|| register_once(context, caller, registration, &kind, claim)).await
+}
+
+/// What a registration is, by its repository.
+struct External<'a> {
+    url: &'a ExternalUrl,
+    /// Taken on the registrant's word.
+    declared: bool,
+    /// Read by clients through links that are signed for them.
+    private: bool,
 }
 
 async fn register_once(
     context: &Context,
     caller: &Caller,
     registration: &Registration,
-    url: &ExternalUrl,
-    declared: bool,
+    kind: &External<'_>,
     claim: Option<&Claim>,
 ) -> Result<(Artifact, bool), AppError> {
+    let External { url, declared, .. } = *kind;
     if let Some(existing) =
         same_bytes(context, &registration.sha256, registration.access, Some(url.as_str())).await?
     {
         return again(context, caller, compare(existing.value, registration)?, claim).await;
     }
-    let artifact = make(context, caller, registration, url, declared)?;
+    let artifact = make(context, caller, registration, kind)?;
     let mut batch = Batch::default();
     batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
     let bytes = keys::external_bytes(&artifact.sha256, url.as_str());
@@ -121,9 +131,9 @@ fn make(
     context: &Context,
     caller: &Caller,
     registration: &Registration,
-    url: &ExternalUrl,
-    declared: bool,
+    kind: &External<'_>,
 ) -> Result<Artifact, AppError> {
+    let External { url, declared, private } = *kind;
     let now = context.clock.now_ms();
     let expires_at = readable_end(url, now)?;
     let warning = |_| Warning {
@@ -136,7 +146,7 @@ fn make(
         verification: declared.then_some(Verification::Declared),
         sha256: registration.sha256,
         size_bytes: registration.size_bytes,
-        location: Location::External { url: url.as_str().to_owned(), expires_at },
+        location: Location::External { url: url.as_str().to_owned(), expires_at, private },
         file_name: registration.file_name.clone(),
         content_type: registration.content_type.clone(),
         access: registration.access,
@@ -148,6 +158,7 @@ fn make(
         reason: None,
         warnings: expires_at.map(warning).into_iter().collect(),
         attempts: Attempts { made: 0, since: now, next_at: now },
+        validators: None,
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::Repository;
+use super::{Repository, RepositoryKind};
 use crate::domain::{external_url::RepositoryPrefix, secret::Secret};
 
 /// Reads values by their dotted paths; what was not asked for in the end is unknown.
@@ -188,7 +188,8 @@ impl<'a> Reader<'a> {
 
     fn repository(&mut self) -> Option<Repository> {
         let name = self.text("name");
-        let kind = self.word("type", &["https"], &["s3", "minio", "gcs", "jfrog", "github"], "https");
+        let kind = self.word("type", &["https", "s3", "minio", "gcs", "jfrog", "github"], &[], "https");
+        let region = self.text("region").filter(|region| !region.is_empty());
         let prefix = self.text("url_prefix");
         let credentials = self.credentials();
         let ca_pem = self.file("ca_file");
@@ -199,9 +200,24 @@ impl<'a> Reader<'a> {
         }
         let prefix =
             RepositoryPrefix::parse(&prefix?).map_err(|error| self.problem("url_prefix", error)).ok();
-        kind?;
+        let kind = match kind?.as_str() {
+            "s3" | "minio" => RepositoryKind::S3,
+            "gcs" => RepositoryKind::Gcs,
+            "jfrog" => RepositoryKind::Jfrog,
+            "github" => RepositoryKind::GitHub,
+            _ => RepositoryKind::Https,
+        };
         let url_prefix = prefix?;
-        Some(Repository { name: name?, url_prefix, credentials, allow_private, ca_pem, products })
+        Some(Repository {
+            name: name?,
+            kind,
+            url_prefix,
+            credentials,
+            region,
+            allow_private,
+            ca_pem,
+            products,
+        })
     }
 
     fn credentials(&mut self) -> Option<Secret> {
@@ -221,6 +237,12 @@ impl<'a> Reader<'a> {
                     None
                 }
             };
+        }
+        if let Some(place) =
+            ["secretsmanager:", "ssm:"].into_iter().find(|place| reference.starts_with(place))
+        {
+            self.problem("credentials", format!("`{place}` is not built yet; this version has: env:, file:"));
+            return None;
         }
         // The text itself may be a secret that was put here by mistake: it is not repeated.
         self.problem("credentials", "expected a reference: `env:NAME` or `file:PATH`");

@@ -51,6 +51,9 @@ pub enum Location {
         url: String,
         /// When the URL itself ends (Unix seconds), where it says so.
         expires_at: Option<i64>,
+        /// Whether clients cannot read it there, and are sent to a link that is signed for each of them.
+        #[serde(default)]
+        private: bool,
     },
 }
 
@@ -95,6 +98,49 @@ pub struct Artifact {
     /// Tries so far to verify external bytes, and when the next is due (Unix milliseconds).
     #[serde(default)]
     pub attempts: Attempts,
+    /// What the host said of the external bytes when they were last proved: kept for cheap checks, and never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validators: Option<Box<Validators>>,
+}
+
+/// What a host or a repository says of some bytes without sending them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validators {
+    /// The `ETag`, as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The `Last-Modified`, as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+    /// How many bytes there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// The repository's own SHA-256 of the bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The repository's version of the object: a generation of Google Cloud Storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Validators {
+    /// Whether these are of other bytes than the others, as far as both say something: never a proof, only a reason to
+    /// read the bytes.
+    pub fn differ(&self, other: &Self) -> bool {
+        fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+            one.zip(other).is_some_and(|(one, other)| one != other)
+        }
+        if self.version.is_some() && self.version == other.version {
+            return false;
+        }
+        if self.etag.is_some() && self.etag == other.etag {
+            return differ(self.size_bytes.as_ref(), other.size_bytes.as_ref());
+        }
+        differ(self.version.as_ref(), other.version.as_ref())
+            || differ(self.etag.as_ref(), other.etag.as_ref())
+            || differ(self.last_modified.as_ref(), other.last_modified.as_ref())
+            || differ(self.size_bytes.as_ref(), other.size_bytes.as_ref())
+    }
 }
 
 word_type!(

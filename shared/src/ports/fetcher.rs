@@ -1,22 +1,33 @@
-//! Reading an external artifact to prove its bytes.
+//! Proving the bytes of an external artifact: by reading them, or by what their repository says of them.
 
 use std::{error::Error, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    artifact::{Validators, Verification},
     digest::Sha256,
     external_url::{ExternalUrl, UrlError},
+    hashing::SavedHash,
 };
 
-/// Reads external artifacts and compares them with what was declared.
+/// Proves external artifacts, by reading them or by the word of their repository.
 #[async_trait]
 pub trait Fetcher: std::fmt::Debug + Send + Sync {
-    /// Reads the artifact once; `Ok` means that its size and digest are the declared ones.
+    /// Proves the artifact by the cheapest means that its repository offers; [`Reading::Whole`] means that its size and
+    /// digest are the declared ones.
     ///
     /// # Errors
     /// [`FetchError`], whose [`FetchError::definite`] tells a wrong artifact from a bad day of its host.
-    async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError>;
+    async fn fetch(&self, request: &FetchRequest) -> Result<Reading, FetchError>;
+
+    /// Asks what is said of the artifact, without reading its bytes: what its repository or its host answers is neither
+    /// compared nor to be shown.
+    ///
+    /// # Errors
+    /// [`FetchError`]
+    async fn probe(&self, url: &ExternalUrl, now: i64) -> Result<Validators, FetchError>;
 }
 
 /// What is to be read, and what it is said to be.
@@ -28,18 +39,42 @@ pub struct FetchRequest {
     pub declared_sha256: Sha256,
     /// The size it must have, in bytes.
     pub declared_size: u64,
+    /// When this is, Unix milliseconds: what is signed is signed for now.
+    pub now: i64,
+    /// Where an earlier reading stopped.
+    pub resume: Option<Progress>,
+    /// How long may be read before the rest is left to another reading; nothing: to the end.
+    pub budget: Option<Duration>,
+}
+
+/// How far a reading came, and of which bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What was hashed so far.
+    pub hash: SavedHash,
+    /// What the host said of the bytes.
+    pub validators: Validators,
+}
+
+/// What became of a reading that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// The artifact is the declared one.
+    Whole(Fetched),
+    /// The time is over; another reading can go on from here.
+    Part(Progress),
 }
 
 /// An artifact whose size and digest are the declared ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// The `ETag` of the answer, as sent.
-    pub etag: Option<String>,
-    /// The `Last-Modified` of the answer, as sent.
-    pub last_modified: Option<String>,
-    /// The host that sent the bytes, after all redirects.
+    /// By which means that is known: [`Verification::Fetched`] or [`Verification::Repository`].
+    pub verification: Verification,
+    /// What the host or the repository said of the bytes.
+    pub validators: Validators,
+    /// The host that sent the bytes or vouched for them, after all redirects.
     pub final_url_host: String,
-    /// How many bytes were read.
+    /// How many bytes were read by this reading.
     pub bytes_read: u64,
     /// Whether credentials were used, so that nothing of this may be shown to who asked.
     pub concealed: bool,

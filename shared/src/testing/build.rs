@@ -46,6 +46,7 @@ pub fn settings() -> Settings {
         catalogue_max_stale_ms: 300_000,
         copy_at_once_max_bytes: u64::MAX,
         recheck_first_ms: 30_000,
+        read_budget: None,
     }
 }
 

@@ -8,7 +8,13 @@ use std::{
 use async_trait::async_trait;
 
 use super::gate::Gate;
-use crate::ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher};
+use crate::{
+    domain::{
+        artifact::{Validators, Verification},
+        external_url::ExternalUrl,
+    },
+    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher, Progress, Reading},
+};
 
 /// What becomes of one fetch.
 #[derive(Debug)]
@@ -19,6 +25,10 @@ pub enum Line {
     Fails(FetchError),
     /// It waits, and the bytes are the declared ones.
     MatchesAfter(Gate),
+    /// The bytes are the declared ones by these means, and this is said of them.
+    Proves(Verification, Validators),
+    /// The time is over after a part.
+    Stops(Progress),
 }
 
 /// A fetcher that does what its script says, line by line; beyond the end nothing is reachable.
@@ -26,6 +36,8 @@ pub enum Line {
 pub struct ScriptedFetcher {
     lines: Mutex<VecDeque<Line>>,
     asked: Mutex<Vec<FetchRequest>>,
+    looks: Mutex<VecDeque<Result<Validators, FetchError>>>,
+    probed: Mutex<Vec<String>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,6 +50,16 @@ impl ScriptedFetcher {
         locked(&self.lines).push_back(line);
     }
 
+    /// Adds an answer to the probes.
+    pub fn then_says(&self, look: Result<Validators, FetchError>) {
+        locked(&self.looks).push_back(look);
+    }
+
+    /// The URLs that were probed so far.
+    pub fn probed(&self) -> Vec<String> {
+        locked(&self.probed).clone()
+    }
+
     /// What was to be fetched so far.
     pub fn asked(&self) -> Vec<FetchRequest> {
         locked(&self.asked).clone()
@@ -46,21 +68,32 @@ impl ScriptedFetcher {
 
 #[async_trait]
 impl Fetcher for ScriptedFetcher {
-    async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, request: &FetchRequest) -> Result<Reading, FetchError> {
         locked(&self.asked).push(request.clone());
         let line = locked(&self.lines).pop_front();
-        match line {
-            Some(Line::Matches) => {}
-            Some(Line::MatchesAfter(gate)) => gate.pass().await,
+        let (verification, validators) = match line {
+            Some(Line::Matches) => (Verification::Fetched, Validators::default()),
+            Some(Line::MatchesAfter(gate)) => {
+                gate.pass().await;
+                (Verification::Fetched, Validators::default())
+            }
+            Some(Line::Proves(verification, validators)) => (verification, validators),
+            Some(Line::Stops(progress)) => return Ok(Reading::Part(progress)),
             Some(Line::Fails(error)) => return Err(error),
             None => return Err(FetchError::Unreachable("the script has ended".into())),
-        }
-        Ok(Fetched {
-            etag: None,
-            last_modified: None,
+        };
+        Ok(Reading::Whole(Fetched {
+            verification,
+            validators,
             final_url_host: "downloads.example.com".into(),
             bytes_read: request.declared_size,
             concealed: false,
-        })
+        }))
+    }
+
+    async fn probe(&self, url: &ExternalUrl, _: i64) -> Result<Validators, FetchError> {
+        locked(&self.probed).push(url.as_str().to_owned());
+        let look = locked(&self.looks).pop_front();
+        look.unwrap_or_else(|| Err(FetchError::Unreachable("the script has ended".into())))
     }
 }

@@ -27,6 +27,9 @@ const CATALOGUE_MAX_AGE_MS: i64 = 25_000;
 /// The largest upload, in bytes, that is copied while its uploader waits: 256 MiB.
 const COPY_AT_ONCE_MAX_BYTES: u64 = 256 << 20;
 
+/// How long external bytes are read by one task: well within the 900 seconds that a function may run.
+const READ_BUDGET: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// What a function is made from.
 #[derive(Debug)]
 #[cfg_attr(
@@ -57,7 +60,8 @@ impl Cloud {
             catalogue_max_age_ms: max_age
                 .map_or(CATALOGUE_MAX_AGE_MS, |seconds| seconds.saturating_mul(1_000)),
             copy_at_once_max_bytes: COPY_AT_ONCE_MAX_BYTES,
-            ..settings(&config, &base_url)
+            read_budget: Some(READ_BUDGET),
+            ..settings(&config, &base_url)?
         };
         let context = Context {
             store: Store::new(Arc::new(DynamoItems::new(&sdk, table.clone()))),

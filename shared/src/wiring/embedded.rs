@@ -64,7 +64,7 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
         store: Store::new(Arc::clone(&items) as _),
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&entropy)),
         clock,
-        settings: Arc::new(settings(config, &base_url)),
+        settings: Arc::new(settings(config, &base_url)?),
         tasks: Some(Arc::clone(&bell) as _),
     };
     let Storage::Filesystem { root } = &config.storage else {

@@ -13,8 +13,8 @@ use shared::{
 use crate::{
     server::{Identity, Network, Server, Step},
     world::{
-        BODY, SHORT, answer, chain, digest, fetch, fetch_in_a_hurry, fetch_within, fetcher, ok, redirect,
-        request,
+        BODY, SHORT, answer, chain, digest, fetch, fetch_in_a_hurry, fetch_within, fetcher, ok, read,
+        redirect, request,
     },
 };
 
@@ -28,8 +28,8 @@ async fn the_declared_bytes_are_proved_with_what_the_host_says_of_them() {
         "HTTP/1.1 200 OK\nContent-Length: 15\nETag: \"v1\"\nLast-Modified: Sat, 01 Aug 2026 12:00:00 GMT";
     let server = answering(answer(head, BODY)).await;
     let fetched = fetch(&server).await.unwrap();
-    assert_eq!(fetched.etag.as_deref(), Some("\"v1\""));
-    assert_eq!(fetched.last_modified.as_deref(), Some("Sat, 01 Aug 2026 12:00:00 GMT"));
+    assert_eq!(fetched.validators.etag.as_deref(), Some("\"v1\""));
+    assert_eq!(fetched.validators.last_modified.as_deref(), Some("Sat, 01 Aug 2026 12:00:00 GMT"));
     assert_eq!(
         (fetched.final_url_host.as_str(), fetched.bytes_read, fetched.concealed),
         ("pub.test", 15, false)
@@ -207,7 +207,7 @@ async fn a_large_artifact_streams_through() {
     wanted.declared_size = size;
     wanted.declared_sha256 = digest(&piece.repeat(1024));
     let network = Arc::new(Network::to(&server));
-    let fetched = fetcher(&server, &network, Vec::new()).fetch(&wanted).await.unwrap();
+    let fetched = read(&fetcher(&server, &network, Vec::new()), &wanted).await.unwrap();
     assert_eq!(fetched.bytes_read, size);
 }
 

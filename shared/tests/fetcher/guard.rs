@@ -6,7 +6,7 @@ use shared::ports::fetcher::{FetchError, Fetcher};
 
 use crate::{
     server::{Identity, Network, Server},
-    world::{BODY, fetcher, ok, redirect, request, strict},
+    world::{BODY, fetcher, ok, read, redirect, request, strict},
 };
 
 /// A server with `/go` redirecting to there, and the bytes at every other path.
@@ -110,7 +110,7 @@ async fn relative_and_absolute_redirects_are_followed() {
         let server = redirecting(location).await;
         let network = Arc::new(Network::to(&server));
         let fetched =
-            fetcher(&server, &network, Vec::new()).fetch(&request("https://pub.test/go")).await.unwrap();
+            read(&fetcher(&server, &network, Vec::new()), &request("https://pub.test/go")).await.unwrap();
         assert_eq!(fetched.final_url_host, host, "{location}");
     }
 }

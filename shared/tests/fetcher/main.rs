@@ -3,8 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
 mod answers;
+mod gcs;
+mod github;
 mod guard;
+mod jfrog;
+mod probes;
 mod repositories;
+mod s3;
 mod server;
+mod slices;
 mod vectors;
 mod world;

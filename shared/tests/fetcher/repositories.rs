@@ -11,8 +11,8 @@ use shared::{
 use crate::{
     server::{Identity, Network, Server, Step},
     world::{
-        BODY, SHORT, answer, chain, fetch, fetcher, ok, private_repository, redirect, repository, request,
-        strict,
+        BODY, SHORT, answer, chain, fetch, fetcher, ok, private_repository, read, redirect, repository,
+        request, strict,
     },
 };
 
@@ -35,7 +35,7 @@ async fn credentials_are_sent_under_their_prefix_alone() {
         ("https://pub.test:8443/team/a", false),
         ("https://cdn.test/team/a", false),
     ] {
-        assert_eq!(fetcher.fetch(&request(url)).await.unwrap().concealed, concealed, "{url}");
+        assert_eq!(read(&fetcher, &request(url)).await.unwrap().concealed, concealed, "{url}");
     }
     assert_eq!(authorized(&server), [true, false, false, false]);
 }
@@ -57,7 +57,7 @@ async fn credentials_do_not_follow_a_redirect_out_of_their_prefix() {
         let entries =
             vec![private_repository("https://pub.test/team"), private_repository("https://cdn.test/")];
         let fetched =
-            fetcher(&server, &network, entries).fetch(&request("https://pub.test/team/go")).await.unwrap();
+            read(&fetcher(&server, &network, entries), &request("https://pub.test/team/go")).await.unwrap();
         assert!(fetched.concealed, "{location}");
         assert_eq!(authorized(&server), [true, followed], "{location}");
     }

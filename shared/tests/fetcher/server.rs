@@ -61,7 +61,17 @@ pub(crate) struct Server {
 }
 
 /// The hosts that the certificate is for.
-const NAMES: [&str; 4] = ["pub.test", "cdn.test", "private.test", "10.9.8.7"];
+const NAMES: [&str; 9] = [
+    "pub.test",
+    "cdn.test",
+    "private.test",
+    "10.9.8.7",
+    "github.com",
+    "api.github.com",
+    "github.com.cdn.test",
+    "acme.jfrog.test",
+    "storage.googleapis.com",
+];
 
 impl Server {
     /// Starts a server that answers each request with what the script says to its head.

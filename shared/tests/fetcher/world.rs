@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sha2::Digest;
 use shared::{
     adapters::fetcher::{
-        Credentials,
+        Credentials, Kind,
         https::{FetchLimits, HttpsFetcher, HttpsRepository},
     },
     domain::{
@@ -13,10 +13,13 @@ use shared::{
         external_url::{ExternalUrl, RepositoryPrefix, UrlRules},
         secret::Secret,
     },
-    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher},
+    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher, Reading},
 };
 
 use crate::server::{Network, Server, Step};
+
+/// When every test is, Unix milliseconds.
+pub(crate) const NOW: i64 = 1_700_000_000_000;
 
 pub(crate) const BODY: &[u8] = b"fifteen bytes !";
 
@@ -39,6 +42,17 @@ pub(crate) fn request(url: &str) -> FetchRequest {
         url: ExternalUrl::parse(url, &UrlRules::widest()).unwrap(),
         declared_sha256: digest(BODY),
         declared_size: BODY.len() as u64,
+        now: NOW,
+        resume: None,
+        budget: None,
+    }
+}
+
+/// Reads to the end.
+pub(crate) async fn read(fetcher: &HttpsFetcher, wanted: &FetchRequest) -> Result<Fetched, FetchError> {
+    match fetcher.fetch(wanted).await? {
+        Reading::Whole(whole) => Ok(whole),
+        Reading::Part(part) => panic!("only a part was read: {part:?}"),
     }
 }
 
@@ -64,6 +78,7 @@ pub(crate) fn redirect(location: &str) -> Vec<Step> {
 pub(crate) fn repository(prefix: &str) -> HttpsRepository {
     HttpsRepository {
         name: "internal".to_owned(),
+        kind: Kind::Https,
         url_prefix: RepositoryPrefix::parse(prefix).unwrap(),
         credentials: None,
         allow_private: false,
@@ -76,6 +91,41 @@ pub(crate) fn repository(prefix: &str) -> HttpsRepository {
 pub(crate) fn private_repository(prefix: &str) -> HttpsRepository {
     let credentials = Credentials::authorization(Secret::new("Bearer s3cret".to_owned())).unwrap();
     HttpsRepository { credentials: Some(credentials), ..repository(prefix) }
+}
+
+/// A repository of a kind, opened by what an operator would write down for it.
+pub(crate) fn repository_of(kind: Kind, prefix: &str, credentials: Option<&str>) -> HttpsRepository {
+    let credentials =
+        credentials.map(|text| Credentials::of(kind, &Secret::new(text.to_owned()), "eu-central-1").unwrap());
+    HttpsRepository { kind, credentials, ..repository(prefix) }
+}
+
+/// 200 with a document.
+pub(crate) fn document(value: &serde_json::Value) -> Vec<Step> {
+    let body = value.to_string();
+    let head = format!("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {}", body.len());
+    answer(&head, body.as_bytes())
+}
+
+/// A status without a body.
+pub(crate) fn status(line: &str) -> Vec<Step> {
+    answer(&format!("HTTP/1.1 {line}\nContent-Length: 0"), b"")
+}
+
+/// A header of a request, by its name in lower case.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+}
+
+/// The first line of each request, with its host before it.
+pub(crate) fn asked(server: &Server) -> Vec<String> {
+    let line = |head: &String| {
+        let line = head.lines().next().unwrap().strip_suffix(" HTTP/1.1").unwrap();
+        let (method, path) = line.split_once(' ').unwrap();
+        format!("{method} {}{path}", header(head, "host").unwrap())
+    };
+    server.requests().iter().map(line).collect()
 }
 
 /// A fetcher that trusts the server's authority for every host.
@@ -105,7 +155,7 @@ fn limited(limits: FetchLimits, network: &Arc<Network>, repositories: Vec<HttpsR
 /// One fetch of `https://pub.test/a` without any repository.
 pub(crate) async fn fetch(server: &Server) -> Result<Fetched, FetchError> {
     let network = Arc::new(Network::to(server));
-    fetcher(server, &network, Vec::new()).fetch(&request("https://pub.test/a")).await
+    read(&fetcher(server, &network, Vec::new()), &request("https://pub.test/a")).await
 }
 
 /// The same in a hurry.
@@ -121,7 +171,7 @@ pub(crate) async fn fetch_within(
 ) -> Result<Fetched, FetchError> {
     let network = Arc::new(Network::to(server));
     let fetcher = limited(limits, &network, Vec::new()).trusting(server.ca_pem.as_bytes()).unwrap();
-    fetcher.fetch(&FetchRequest { declared_size, ..request("https://pub.test/a") }).await
+    read(&fetcher, &FetchRequest { declared_size, ..request("https://pub.test/a") }).await
 }
 
 /// The error with all its causes, as a log has it.

@@ -1,20 +1,66 @@
-//! The header that opens a private repository.
+//! What opens a private repository: a header, or a key that signs each request.
+
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use crate::domain::secret::Secret;
+use super::v4::{Key, Request};
+use crate::domain::{external_url::ExternalUrl, secret::Secret};
 
-/// One header with a secret value; `Debug` hides the value.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    name: HeaderName,
-    value: Secret,
+/// How long a request of our own that is signed in its URL is good for, in seconds.
+const OWN_SECONDS: u32 = 900;
+
+/// What a repository is, and so by which means it proves bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Any host: its bytes are read.
+    #[default]
+    Https,
+    /// S3, `MinIO`, or another that speaks S3.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// `JFrog` Artifactory.
+    Jfrog,
+    /// Releases of GitHub.
+    GitHub,
 }
 
-/// The name or the value cannot stand in a header.
+/// What opens a private repository; `Debug` hides it.
+#[derive(Debug, Clone)]
+pub struct Credentials(Opener);
+
+#[derive(Debug, Clone)]
+enum Opener {
+    /// One header with a secret value.
+    Header(HeaderName, Secret),
+    /// A key that signs each request.
+    Key(Arc<Key>),
+}
+
+/// The credentials cannot be used. What they are is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the credentials cannot be sent as a header")]
-pub struct CredentialsError;
+pub enum CredentialsError {
+    /// The name or the value cannot stand in a header.
+    #[error("the credentials cannot be sent as a header")]
+    Header,
+    /// They are no access key.
+    #[error(
+        "the credentials are to be `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one"
+    )]
+    AccessKey,
+    /// They are no key file of a service account.
+    #[error("the credentials are to be the JSON key file of a service account, with a PKCS#8 key of RSA")]
+    ServiceAccount,
+}
+
+/// What is sent with one request to open it.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    /// The path and query to ask for, where they are other than those of the URL.
+    pub(super) target: Option<String>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
 
 impl Credentials {
     /// The value of an `Authorization` header, such as `Bearer …`.
@@ -30,15 +76,66 @@ impl Credentials {
     /// # Errors
     /// [`CredentialsError`] where name or value has characters that no header has.
     pub fn header(name: &str, value: Secret) -> Result<Self, CredentialsError> {
-        let name = name.parse().map_err(|_| CredentialsError)?;
-        HeaderValue::from_str(value.reveal()).map_err(|_| CredentialsError)?;
-        Ok(Self { name, value })
+        let name = name.parse().map_err(|_| CredentialsError::Header)?;
+        HeaderValue::from_str(value.reveal()).map_err(|_| CredentialsError::Header)?;
+        Ok(Self(Opener::Header(name, value)))
     }
 
-    /// The header, marked as sensitive; nothing where the value is none, which the constructors rule out.
-    pub fn to_header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let mut value = HeaderValue::from_str(self.value.reveal()).ok()?;
-        value.set_sensitive(true);
-        Some((self.name.clone(), value))
+    /// What an operator gave for a repository of this kind: a token or the whole value of `Authorization` for `JFrog` and
+    /// GitHub, an access key for S3, the key file of a service account for Google Cloud Storage.
+    ///
+    /// # Errors
+    /// [`CredentialsError`]
+    pub fn of(kind: Kind, text: &Secret, region: &str) -> Result<Self, CredentialsError> {
+        match kind {
+            Kind::Https => Self::authorization(text.clone()),
+            Kind::Jfrog | Kind::GitHub if text.reveal().contains(' ') => Self::authorization(text.clone()),
+            Kind::Jfrog | Kind::GitHub => {
+                Self::authorization(Secret::new(format!("Bearer {}", text.reveal())))
+            }
+            Kind::S3 => Ok(Self(Opener::Key(Arc::new(Key::aws(text, region)?)))),
+            Kind::Gcs => Ok(Self(Opener::Key(Arc::new(Key::google(text)?)))),
+        }
     }
+
+    /// The key, where requests are signed.
+    pub(super) fn key(&self) -> Option<Arc<Key>> {
+        match &self.0 {
+            Opener::Header(..) => None,
+            Opener::Key(key) => Some(Arc::clone(key)),
+        }
+    }
+
+    /// What opens one request. `headers` are sent besides; those of them that must be covered by a signature are.
+    pub(super) fn open(
+        &self,
+        method: &str,
+        url: &ExternalUrl,
+        headers: &[(HeaderName, String)],
+        now: i64,
+    ) -> Option<Opened> {
+        let key = match &self.0 {
+            Opener::Header(name, value) => {
+                let headers = vec![(name.clone(), secret(value.reveal())?)];
+                return Some(Opened { target: None, headers });
+            }
+            Opener::Key(key) => key,
+        };
+        let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-"));
+        let own: Vec<_> = own.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = Request { method, url, query: &[], headers: &own, now };
+        let Key::Aws { .. } = key.as_ref() else {
+            let target = key.in_query(&Request { headers: &[], ..request }, OWN_SECONDS)?;
+            return Some(Opened { target: Some(target), headers: Vec::new() });
+        };
+        let (target, signed) = key.in_headers(&request)?;
+        let signed = signed.into_iter().map(|(name, value)| Some((name.parse().ok()?, secret(&value)?)));
+        Some(Opened { target: Some(target), headers: signed.collect::<Option<_>>()? })
+    }
+}
+
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

@@ -4,60 +4,44 @@
 //! address that is not public is refused whole, and the connection goes to an address that was checked, so that nothing
 //! is resolved twice. Redirects are followed by hand. There is no proxy, no cookie, no cache and no decompression.
 
+mod body;
 mod connect;
+mod entry;
 mod exchange;
 mod limits;
 mod network;
 mod retry_after;
+mod says;
 mod tls;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::header::{IF_RANGE, RANGE};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
 use self::{
+    body::{Pace, Place, WHOLE, place, read},
     connect::Road,
-    exchange::{Answer, Pace, WHOLE, ask, read},
+    entry::Entry,
+    exchange::{Answer, Ask, Opened, ask},
 };
 pub use self::{
+    entry::HttpsRepository,
     limits::FetchLimits,
     network::{Dialer, Resolver, SystemNetwork},
     tls::TlsError,
 };
-use super::Credentials;
 use crate::{
-    domain::external_url::{ExternalUrl, RepositoryPrefix, RepositoryRule, UrlError, UrlRules, pick},
-    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher},
+    adapters::fetcher::Kind,
+    domain::{
+        artifact::Validators,
+        external_url::{ExternalUrl, RepositoryRule, UrlError, UrlRules, pick},
+        hashing::Hashing,
+    },
+    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher, Progress, Reading},
 };
-
-/// A repository of type `https`, with its credentials already resolved.
-#[derive(Debug, Clone)]
-pub struct HttpsRepository {
-    /// The name, for the log.
-    pub name: String,
-    /// Where it begins.
-    pub url_prefix: RepositoryPrefix,
-    /// The header that opens it.
-    pub credentials: Option<Credentials>,
-    /// Whether it may be at a private or loopback address.
-    pub allow_private: bool,
-    /// Certificates (PEM) that are trusted for this repository, beside the public ones.
-    pub ca_file: Option<Vec<u8>>,
-    /// The products whose releases may use it; none named: all.
-    pub products: Vec<String>,
-}
-
-impl RepositoryRule for HttpsRepository {
-    fn prefix(&self) -> &RepositoryPrefix {
-        &self.url_prefix
-    }
-
-    fn allow_private(&self) -> bool {
-        self.allow_private
-    }
-}
 
 /// Reads external artifacts over HTTPS.
 #[derive(Debug)]
@@ -68,23 +52,6 @@ pub struct HttpsFetcher {
     resolver: Arc<dyn Resolver>,
     dialer: Arc<dyn Dialer>,
     public_tls: Arc<ClientConfig>,
-}
-
-/// A repository, ready to be connected to.
-#[derive(Debug)]
-struct Entry {
-    repository: HttpsRepository,
-    tls: Arc<ClientConfig>,
-}
-
-impl RepositoryRule for Entry {
-    fn prefix(&self) -> &RepositoryPrefix {
-        &self.repository.url_prefix
-    }
-
-    fn allow_private(&self) -> bool {
-        self.repository.allow_private
-    }
 }
 
 impl HttpsFetcher {
@@ -101,13 +68,7 @@ impl HttpsFetcher {
         let public_tls = tls::client(None)?;
         let entries = repositories
             .into_iter()
-            .map(|repository| {
-                let tls = match repository.ca_file.as_deref() {
-                    Some(pem) => tls::client(Some(pem))?,
-                    None => Arc::clone(&public_tls),
-                };
-                Ok(Entry { repository, tls })
-            })
+            .map(|repository| Entry::new(repository, &public_tls))
             .collect::<Result<_, TlsError>>()?;
         let network = Arc::new(SystemNetwork);
         Ok(Self { entries, rules, limits, resolver: Arc::clone(&network) as _, dialer: network, public_tls })
@@ -131,15 +92,21 @@ impl HttpsFetcher {
         Ok(self)
     }
 
-    async fn follow(&self, request: &FetchRequest, first: Option<&Entry>) -> Result<Fetched, FetchError> {
-        let rules = self.rules.clone().plain_http(request.url.scheme() == "http");
+    /// Asks, and follows the redirects; tells who answered in the end, and whether that is still the repository.
+    async fn walk(
+        &self,
+        given: &ExternalUrl,
+        asked: &Ask,
+        first: Option<&Entry>,
+    ) -> Result<(Opened, ExternalUrl, bool), FetchError> {
+        let rules = self.rules.clone().plain_http(given.scheme() == "http");
         let rules = rules.private(first.is_some_and(RepositoryRule::allow_private));
-        let mut url = ExternalUrl::parse(request.url.as_str(), &rules).map_err(|error| refused(0, error))?;
+        let mut url = ExternalUrl::parse(given.as_str(), &rules).map_err(|error| refused(0, error))?;
         let mut entry = first;
-        let pace = Pace { limits: &self.limits, began: Instant::now() };
         for hop in 1..=self.limits.max_redirects.saturating_add(1) {
-            let location = match ask(&self.road(entry), &url, entry.and_then(Entry::credentials)).await? {
-                Answer::Bytes(answer) => return read(answer, request, &url, &pace).await,
+            let road = self.road(entry);
+            let location = match ask(&road, &url, asked, entry.and_then(Entry::credentials)).await? {
+                Answer::Bytes(answer) => return Ok((answer, url, entry.is_some())),
                 Answer::Redirect(location) => location,
             };
             if hop <= self.limits.max_redirects {
@@ -160,7 +127,7 @@ impl HttpsFetcher {
         let rules = self.rules.clone().plain_http(false);
         if let Some(entry) = first {
             let url = from.join(location, &rules.clone().private(entry.allow_private()))?;
-            if entry.prefix().contains(&url)? {
+            if entry.holds(&url)? {
                 return Ok((url, first));
             }
         }
@@ -172,32 +139,118 @@ impl HttpsFetcher {
             resolver: self.resolver.as_ref(),
             dialer: self.dialer.as_ref(),
             limits: &self.limits,
-            tls: Arc::clone(entry.map_or(&self.public_tls, |entry| &entry.tls)),
+            tls: Arc::clone(entry.map_or(&self.public_tls, Entry::tls)),
             allow_private: entry.is_some_and(RepositoryRule::allow_private),
         }
     }
-}
 
-impl Entry {
-    fn credentials(&self) -> Option<&Credentials> {
-        self.repository.credentials.as_ref()
+    /// Proves by what the repository says where it says enough, else by reading.
+    async fn prove(&self, request: &FetchRequest, first: Option<&Entry>) -> Result<Reading, FetchError> {
+        let pace = Pace { limits: &self.limits, began: Instant::now(), budget: request.budget };
+        let anew = request.resume.is_none();
+        let said = match first {
+            Some(entry) if entry.speaks() && (anew || entry.kind() == Kind::GitHub) => {
+                let said = self.says(&request.url, entry, request.now, &pace).await?;
+                if let Some(fetched) = said.proves(request)? {
+                    return Ok(Reading::Whole(fetched));
+                }
+                said
+            }
+            _ => says::Said::nothing(&request.url),
+        };
+        let (from, asked) = said.stream(request, first);
+        let mut reading = self.stream(&from, asked, request, first, &pace).await?;
+        // A version that was asked for by its name is the one that was read.
+        let version = said.version(request);
+        match &mut reading {
+            Reading::Whole(Fetched { validators, .. }) | Reading::Part(Progress { validators, .. }) => {
+                validators.version = version.or(validators.version.take());
+            }
+        }
+        Ok(reading)
+    }
+
+    async fn stream(
+        &self,
+        url: &ExternalUrl,
+        asked: Ask,
+        request: &FetchRequest,
+        first: Option<&Entry>,
+        pace: &Pace<'_>,
+    ) -> Result<Reading, FetchError> {
+        let resume = request.resume.as_ref().filter(|progress| progress.validators.etag.is_some());
+        if let Some(progress) = resume {
+            let etag = progress.validators.etag.clone().unwrap_or_default();
+            let asked = asked.clone().with(RANGE, format!("bytes={}-", progress.hash.bytes));
+            let (answer, last, _) = self.walk(url, &asked.with(IF_RANGE, etag), first).await?;
+            match place(&answer, request, resume) {
+                Place::GoesOn(hash) => return read(answer, hash, request, &last, pace).await,
+                Place::Anew => return read(answer, Hashing::default(), request, &last, pace).await,
+                Place::Wrong => {}
+            }
+        }
+        let (answer, last, _) = self.walk(url, &asked, first).await?;
+        read(answer, Hashing::default(), request, &last, pace).await
+    }
+
+    /// What a host without an API of its own says of a file.
+    async fn head(
+        &self,
+        url: &ExternalUrl,
+        now: i64,
+        first: Option<&Entry>,
+    ) -> Result<Validators, FetchError> {
+        let refuses = |status| matches!(status, 400 | 403 | 405 | 501);
+        let (answer, ..) = match self.walk(url, &Ask::head(now), first).await {
+            // A URL that is signed for reading is good for nothing else, and some hosts know no HEAD.
+            Err(FetchError::Status { status, retry_after: None }) if refuses(status) => {
+                self.walk(url, &Ask::get(now).with(RANGE, "bytes=0-0"), first).await?
+            }
+            answer => answer?,
+        };
+        Ok(exchange::validators(&answer.response))
+    }
+
+    async fn look(
+        &self,
+        url: &ExternalUrl,
+        now: i64,
+        first: Option<&Entry>,
+    ) -> Result<Validators, FetchError> {
+        let pace = Pace { limits: &self.limits, began: Instant::now(), budget: None };
+        match first {
+            Some(entry) if entry.speaks() => Ok(self.says(url, entry, now, &pace).await?.validators),
+            _ => self.head(url, now, first).await,
+        }
+    }
+
+    /// The outcome without what may not be told of it.
+    fn conceal<T>(first: Option<&Entry>, outcome: Result<T, FetchError>) -> Result<T, FetchError> {
+        if first.and_then(Entry::credentials).is_none() {
+            return outcome;
+        }
+        outcome.map_err(FetchError::concealed)
     }
 }
 
 #[async_trait]
 impl Fetcher for HttpsFetcher {
-    async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, request: &FetchRequest) -> Result<Reading, FetchError> {
         let first = pick(&self.entries, &request.url).map_err(|error| refused(0, error))?;
         let limit = self.limits.total(request.declared_size);
-        let outcome =
-            timeout(limit, self.follow(request, first)).await.unwrap_or(Err(FetchError::Timeout(WHOLE)));
-        if first.and_then(Entry::credentials).is_none() {
-            return outcome;
-        }
-        match outcome {
-            Ok(fetched) => Ok(Fetched { concealed: true, ..fetched }),
-            Err(error) => Err(error.concealed()),
-        }
+        let outcome = timeout(limit, self.prove(request, first)).await;
+        let reading = Self::conceal(first, outcome.unwrap_or(Err(FetchError::Timeout(WHOLE))))?;
+        let concealed = first.and_then(Entry::credentials).is_some();
+        Ok(match reading {
+            Reading::Whole(fetched) => Reading::Whole(Fetched { concealed, ..fetched }),
+            part @ Reading::Part(_) => part,
+        })
+    }
+
+    async fn probe(&self, url: &ExternalUrl, now: i64) -> Result<Validators, FetchError> {
+        let first = pick(&self.entries, url).map_err(|error| refused(0, error))?;
+        let outcome = timeout(self.limits.total(0), self.look(url, now, first)).await;
+        Self::conceal(first, outcome.unwrap_or(Err(FetchError::Timeout("the look at the artifact"))))
     }
 }
 

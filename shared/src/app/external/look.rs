@@ -1,7 +1,7 @@
 //! Looking at the bytes: external ones are fetched; managed ones are read where their store hands them out itself, and
 //! taken on the store's own checksum where it does not.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -9,12 +9,12 @@ use sha2::Digest as _;
 
 use crate::{
     domain::{
-        artifact::{Artifact, Location, Verification},
+        artifact::{Artifact, Location, Validators, Verification},
         digest::Sha256,
         external_url::{ExternalUrl, UrlRules},
     },
     ports::{
-        fetcher::{FetchError, FetchRequest, Fetcher},
+        fetcher::{FetchError, FetchRequest, Fetcher, Progress, Reading},
         objects::{Download, DownloadRequest, ObjectError, Objects},
     },
 };
@@ -30,15 +30,37 @@ pub struct Checker {
 
 /// What was found.
 pub(super) enum Outcome {
-    Matches,
-    Differs { code: String, message: String },
-    Failed { code: String, message: String },
+    Matches(Option<Box<Validators>>),
+    Differs {
+        code: String,
+        message: String,
+    },
+    Failed {
+        code: String,
+        message: String,
+        retry_after: Option<Duration>,
+    },
+    /// The time was over after a part.
+    Part(Box<Progress>),
 }
 
-/// Looks at the bytes of an artifact, and tells by which means.
-pub(super) async fn look(checker: &Checker, artifact: &Artifact, now: i64) -> (Verification, Outcome) {
+/// Looks at the bytes of an artifact, and tells by which means; a reading that was stopped goes on.
+pub(super) async fn look(
+    checker: &Checker,
+    artifact: &Artifact,
+    now: i64,
+    (resume, budget): (Option<Progress>, Option<Duration>),
+) -> (Verification, Outcome) {
     match &artifact.location {
-        Location::External { url, .. } => (Verification::Fetched, fetch(checker, artifact, url).await),
+        Location::External { url, .. } => {
+            // It was judged when it was registered; the fetcher judges every address again.
+            let Ok(url) = ExternalUrl::parse(url, &UrlRules::widest()) else {
+                let outcome = differs("URL_INVALID", "the stored URL is no longer acceptable");
+                return (Verification::Fetched, outcome);
+            };
+            let (declared_sha256, declared_size) = (artifact.sha256, artifact.size_bytes);
+            fetch(checker, &FetchRequest { url, declared_sha256, declared_size, now, resume, budget }).await
+        }
         Location::Managed { key, version, .. } => {
             let request = DownloadRequest {
                 key: *key,
@@ -67,7 +89,9 @@ async fn managed(
     match checker.objects.download(request).await? {
         // A store that streams tells what it wrote down once; only the bytes tell what they are now.
         Download::Stream(bytes) => Ok((Verification::Fetched, read(artifact, bytes).await)),
-        Download::Redirect(_) if stat.sha256.is_some() => Ok((Verification::StoreChecksum, Outcome::Matches)),
+        Download::Redirect(_) if stat.sha256.is_some() => {
+            Ok((Verification::StoreChecksum, Outcome::Matches(None)))
+        }
         Download::Redirect(_) => {
             Ok((Verification::StoreChecksum, failed("the object store has no checksum of the bytes")))
         }
@@ -83,7 +107,11 @@ async fn read(artifact: &Artifact, mut bytes: BoxStream<'static, io::Result<Byte
         size_bytes = size_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
     }
     let found = Sha256::from_bytes(hash.finalize().into());
-    if (size_bytes, found) == (artifact.size_bytes, artifact.sha256) { Outcome::Matches } else { changed() }
+    if (size_bytes, found) == (artifact.size_bytes, artifact.sha256) {
+        Outcome::Matches(None)
+    } else {
+        changed()
+    }
 }
 
 fn changed() -> Outcome {
@@ -102,23 +130,32 @@ fn differs(code: &str, message: &str) -> Outcome {
 }
 
 fn failed(message: &str) -> Outcome {
-    Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into() }
+    Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into(), retry_after: None }
 }
 
-async fn fetch(checker: &Checker, artifact: &Artifact, url: &str) -> Outcome {
-    // It was judged when it was registered; the fetcher judges every address again.
-    let rules = UrlRules::widest();
-    let Ok(url) = ExternalUrl::parse(url, &rules) else {
-        return differs("URL_INVALID", "the stored URL is no longer acceptable");
-    };
-    let request = FetchRequest { url, declared_sha256: artifact.sha256, declared_size: artifact.size_bytes };
-    match checker.fetcher.fetch(&request).await {
-        Ok(_) => Outcome::Matches,
-        Err(error) => judged(&error),
+async fn fetch(checker: &Checker, request: &FetchRequest) -> (Verification, Outcome) {
+    match checker.fetcher.fetch(request).await {
+        Ok(Reading::Whole(fetched)) => {
+            (fetched.verification, Outcome::Matches(Some(Box::new(fetched.validators))))
+        }
+        Ok(Reading::Part(progress)) => {
+            let before = request.resume.as_ref().map_or(0, |progress| progress.hash.bytes);
+            let outcome = if progress.hash.bytes > before {
+                Outcome::Part(Box::new(progress))
+            } else {
+                failed("the bytes change while they are read")
+            };
+            (Verification::Fetched, outcome)
+        }
+        Err(error) => (Verification::Fetched, judged(&error)),
     }
 }
 
 fn judged(error: &FetchError) -> Outcome {
     let (code, message) = (error.code().to_owned(), error.to_string());
-    if error.definite() { Outcome::Differs { code, message } } else { Outcome::Failed { code, message } }
+    if error.definite() {
+        Outcome::Differs { code, message }
+    } else {
+        Outcome::Failed { code, message, retry_after: error.retry_after() }
+    }
 }

@@ -1,40 +1,56 @@
-//! One request, and the reading of its answer.
+//! One request, and the head of its answer.
 
 use std::{error::Error, io};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, ETAG, HOST, LAST_MODIFIED, LOCATION,
-        USER_AGENT,
+        ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HOST, LAST_MODIFIED,
+        LOCATION, USER_AGENT,
     },
 };
-use http_body::Body;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use sha2::Digest;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, timeout},
-};
+use tokio::{task::JoinHandle, time::timeout};
 
-use super::{FetchLimits, connect::Road, retry_after};
+use super::{connect::Road, retry_after};
 use crate::{
-    adapters::fetcher::Credentials,
-    domain::{digest::Sha256, external_url::ExternalUrl},
-    ports::fetcher::{FetchError, FetchRequest, Fetched, SizeFound},
+    adapters::fetcher::credentials::{Credentials, Opened as Opener},
+    domain::{artifact::Validators, external_url::ExternalUrl},
+    ports::fetcher::FetchError,
 };
 
 /// The largest head of an answer.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-
-/// What took too long when its rate was too low.
-pub(super) const WHOLE: &str = "the artifact as a whole";
-
-/// The longest `ETag` or `Last-Modified` that is kept.
+/// The longest `ETag`, `Last-Modified` or version that is kept.
 const MAX_VALIDATOR_BYTES: usize = 1024;
+
+/// What is asked of every host on the way.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    /// Sent to every host on the way: nothing secret.
+    pub(super) headers: Vec<(HeaderName, String)>,
+    /// Unix milliseconds.
+    pub(super) now: i64,
+}
+
+impl Ask {
+    pub(super) fn get(now: i64) -> Self {
+        Self { method: Method::GET, headers: Vec::new(), now }
+    }
+
+    pub(super) fn head(now: i64) -> Self {
+        Self { method: Method::HEAD, headers: Vec::new(), now }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
 
 /// What a host answered.
 pub(super) enum Answer {
@@ -46,7 +62,7 @@ pub(super) enum Answer {
 
 /// An answer whose body is still to be read.
 pub(super) struct Opened {
-    response: Response<Incoming>,
+    pub(super) response: Response<Incoming>,
     _connection: Connection,
 }
 
@@ -63,9 +79,10 @@ impl Drop for Connection {
 pub(super) async fn ask(
     road: &Road<'_>,
     url: &ExternalUrl,
+    ask: &Ask,
     credentials: Option<&Credentials>,
 ) -> Result<Answer, FetchError> {
-    let request = request(url, credentials)?;
+    let request = request(url, ask, credentials)?;
     let wire = TokioIo::new(road.connect(url).await?);
     let (mut sender, connection) = http1::Builder::new()
         .max_header_size(MAX_HEAD_BYTES)
@@ -79,35 +96,47 @@ pub(super) async fn ask(
         .await
         .map_err(|_| FetchError::Timeout("the head of the answer"))?
         .map_err(broken)?;
-    judge(response, connection)
+    judge(response, ask, connection)
 }
 
 fn request(
     url: &ExternalUrl,
+    ask: &Ask,
     credentials: Option<&Credentials>,
 ) -> Result<Request<Empty<Bytes>>, FetchError> {
-    let unsendable = |error: http::Error| FetchError::Invalid {
-        reason: "the URL cannot be sent in a request",
-        source: Some(Box::new(error)),
+    let unsendable = |source| FetchError::Invalid { reason: "the URL cannot be sent in a request", source };
+    let opened = match credentials {
+        Some(credentials) => credentials.open(ask.method.as_str(), url, &ask.headers, ask.now),
+        None => Some(Opener::default()),
     };
-    let mut request = Request::get(url.path_and_query())
+    let opened = opened.ok_or_else(|| unsendable(None))?;
+    let target = opened.target.as_deref().unwrap_or_else(|| url.path_and_query());
+    let mut request = Request::builder()
+        .method(&ask.method)
+        .uri(target)
         .header(HOST, url.authority())
         .header(USER_AGENT, concat!("big-picture/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "*/*")
         .header(ACCEPT_ENCODING, "identity")
         .header(CONNECTION, "close")
         .body(Empty::new())
-        .map_err(unsendable)?;
-    if let Some((name, value)) = credentials.and_then(Credentials::to_header) {
+        .map_err(|error| unsendable(Some(Box::new(error))))?;
+    for (name, value) in &ask.headers {
+        let value = HeaderValue::from_str(value).map_err(|_| unsendable(None))?;
+        request.headers_mut().insert(name, value);
+    }
+    for (name, value) in opened.headers {
         request.headers_mut().insert(name, value);
     }
     Ok(request)
 }
 
-fn judge(response: Response<Incoming>, connection: Connection) -> Result<Answer, FetchError> {
+fn judge(response: Response<Incoming>, ask: &Ask, connection: Connection) -> Result<Answer, FetchError> {
     let headers = response.headers();
+    let ranged = ask.headers.iter().any(|(name, _)| *name == http::header::RANGE);
     match response.status() {
         StatusCode::OK => {}
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if ranged => {}
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::SEE_OTHER
@@ -120,85 +149,53 @@ fn judge(response: Response<Incoming>, connection: Connection) -> Result<Answer,
         status => {
             return Err(FetchError::Status {
                 status: status.as_u16(),
-                retry_after: retry_after::read(headers),
+                retry_after: retry_after::read(status, headers),
             });
         }
     }
-    let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
         return Err(invalid("it is encoded, though the plain bytes were asked for"));
     }
     Ok(Answer::Bytes(Opened { response, _connection: connection }))
 }
 
-/// How long each piece of a body is waited for.
-pub(super) struct Pace<'a> {
-    pub(super) limits: &'a FetchLimits,
-    /// When the whole fetch began.
-    pub(super) began: Instant,
-}
-
-impl Pace<'_> {
-    /// Waits for the next piece: until there was silence for too long, or what came so far has used up its time at the
-    /// slowest rate.
-    async fn wait<T>(&self, bytes_read: u64, piece: impl Future<Output = T>) -> Result<T, FetchError> {
-        let slow = self.limits.total(bytes_read).saturating_sub(self.began.elapsed());
-        let what = if self.limits.silence < slow { "a piece of the body" } else { WHOLE };
-        timeout(self.limits.silence.min(slow), piece).await.map_err(|_| FetchError::Timeout(what))
+/// What an answer's head says of the whole artifact.
+pub(super) fn validators(response: &Response<Incoming>) -> Validators {
+    let headers = response.headers();
+    let size_bytes = match response.status() {
+        StatusCode::PARTIAL_CONTENT => range(headers).and_then(|(_, whole)| whole),
+        _ => text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+    };
+    Validators {
+        etag: text(headers, &ETAG),
+        last_modified: text(headers, &LAST_MODIFIED),
+        size_bytes,
+        sha256: None,
+        version: text(headers, &HeaderName::from_static("x-goog-generation")),
     }
 }
 
-/// Reads the body to its end, or to one byte more than was declared, and compares size and digest.
-pub(super) async fn read(
-    mut answer: Opened,
-    request: &FetchRequest,
-    url: &ExternalUrl,
-    pace: &Pace<'_>,
-) -> Result<Fetched, FetchError> {
-    let declared = request.declared_size;
-    let mismatch = |found| Err(FetchError::SizeMismatch { declared, found });
-    match answer.response.body().size_hint().exact() {
-        Some(announced) if announced != declared => return mismatch(SizeFound::Exactly(announced)),
-        Some(_) | None => {}
-    }
-    let mut hash = sha2::Sha256::new();
-    let mut bytes_read = 0_u64;
-    while let Some(frame) = pace.wait(bytes_read, answer.response.body_mut().frame()).await? {
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-        bytes_read = bytes_read.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
-        if bytes_read > declared {
-            return mismatch(SizeFound::MoreThan(declared));
-        }
-        hash.update(&data);
-    }
-    if bytes_read != declared {
-        return mismatch(SizeFound::Exactly(bytes_read));
-    }
-    let found = Sha256::from_bytes(hash.finalize().into());
-    if found != request.declared_sha256 {
-        return Err(FetchError::ChecksumMismatch { declared: request.declared_sha256, found });
-    }
-    let headers = answer.response.headers();
-    Ok(Fetched {
-        etag: validator(headers, &ETAG),
-        last_modified: validator(headers, &LAST_MODIFIED),
-        final_url_host: url.host().to_owned(),
-        bytes_read,
-        concealed: false,
-    })
+/// Where the bytes of a part begin, and how many there are in all.
+pub(super) fn range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let said = text(headers, &http::header::CONTENT_RANGE)?;
+    let (range, whole) = said.strip_prefix("bytes ")?.split_once('/')?;
+    let first = range.split_once('-')?.0.parse().ok()?;
+    Some((first, whole.parse().ok()))
 }
 
-fn validator(headers: &HeaderMap, name: &http::HeaderName) -> Option<String> {
+/// A header as text, where it is short enough to be kept.
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let text = headers.get(name)?.to_str().ok()?;
     (text.len() <= MAX_VALIDATOR_BYTES).then(|| text.to_owned())
 }
 
-fn invalid(reason: &'static str) -> FetchError {
+pub(super) fn invalid(reason: &'static str) -> FetchError {
     FetchError::Invalid { reason, source: None }
 }
 
 /// What an error of the connection means: TLS trouble, a malformed head, or an end before its time.
-fn broken(error: hyper::Error) -> FetchError {
+pub(super) fn broken(error: hyper::Error) -> FetchError {
     if is_tls(&error) {
         return FetchError::Tls(Box::new(error));
     }

@@ -1,0 +1,255 @@
+//! Signature version 4, in Amazon's dialect (HMAC) and in Google's (RSA): one canonical request, two keys.
+
+use std::fmt::{self, Write as _};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::{hmac, rand::SystemRandom, rsa, signature::RSA_PKCS1_SHA256};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use time::{OffsetDateTime, macros::format_description};
+
+use super::CredentialsError;
+use crate::domain::{external_url::ExternalUrl, secret::Secret};
+
+/// What stands for the digest of a body that is not signed.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// The digest of no body.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A key that signs requests.
+pub(super) enum Key {
+    /// Of Amazon, or of whoever speaks S3.
+    Aws { id: String, secret: Secret, session_token: Option<Secret>, region: String },
+    /// Of a service account of Google.
+    Google { email: String, key: Box<rsa::KeyPair> },
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// The parts of a service account's key file that count.
+#[derive(Deserialize)]
+struct ServiceAccount {
+    client_email: String,
+    private_key: String,
+}
+
+/// A request that is to be signed.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) url: &'a ExternalUrl,
+    /// Parameters beside those of the URL.
+    pub(super) query: &'a [(&'a str, &'a str)],
+    /// Headers that are sent and are to be covered; names in lower case.
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    /// Unix milliseconds.
+    pub(super) now: i64,
+}
+
+impl Key {
+    /// `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one.
+    pub(super) fn aws(text: &Secret, region: &str) -> Result<Self, CredentialsError> {
+        let mut parts = text.reveal().splitn(3, ':').map(str::trim);
+        let (id, secret) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let session_token = parts.next().map(|token| Secret::new(token.to_owned()));
+        let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !plain(id) || !plain(secret) || !session_token.as_ref().is_none_or(|token| plain(token.reveal())) {
+            return Err(CredentialsError::AccessKey);
+        }
+        let secret = Secret::new(secret.to_owned());
+        Ok(Self::Aws { id: id.to_owned(), secret, session_token, region: region.to_owned() })
+    }
+
+    /// The key file of a service account, as Google hands it out.
+    pub(super) fn google(text: &Secret) -> Result<Self, CredentialsError> {
+        let account: ServiceAccount =
+            serde_json::from_str(text.reveal()).map_err(|_| CredentialsError::ServiceAccount)?;
+        let lines = account.private_key.lines().filter(|line| !line.starts_with("-----"));
+        let der = STANDARD
+            .decode(lines.map(str::trim).collect::<String>())
+            .map_err(|_| CredentialsError::ServiceAccount)?;
+        let key = rsa::KeyPair::from_pkcs8(&der).map_err(|_| CredentialsError::ServiceAccount)?;
+        Ok(Self::Google { email: account.client_email, key: Box::new(key) })
+    }
+
+    /// The path and query that carry the signature, good for so many seconds; nothing where the time cannot be said.
+    pub(super) fn in_query(&self, request: &Request<'_>, seconds: u32) -> Option<String> {
+        let (prefix, algorithm, id) = match self {
+            Self::Aws { id, .. } => ("X-Amz", "AWS4-HMAC-SHA256", id),
+            Self::Google { email, .. } => ("X-Goog", "GOOG4-RSA-SHA256", email),
+        };
+        let date = date(request.now)?;
+        let scope = self.scope(&date)?;
+        let headers = covered(request);
+        let mut query = query_of(request);
+        let mut add = |name: String, value: &str| query.push((encode(&name, false), encode(value, false)));
+        add(format!("{prefix}-Algorithm"), algorithm);
+        add(format!("{prefix}-Credential"), &format!("{id}/{scope}"));
+        add(format!("{prefix}-Date"), &date);
+        add(format!("{prefix}-Expires"), &seconds.to_string());
+        add(format!("{prefix}-SignedHeaders"), &names(&headers));
+        if let Self::Aws { session_token: Some(token), .. } = self {
+            add("X-Amz-Security-Token".into(), token.reveal());
+        }
+        query.sort();
+        let path = encode(decode(request.url.path()), true);
+        let query = joined(&query);
+        let text = to_sign(request.method, &path, &query, &headers, UNSIGNED, algorithm, &date, &scope);
+        let signature = self.sign(&text, &date)?;
+        Some(format!("{path}?{query}&{prefix}-Signature={signature}"))
+    }
+
+    /// The path and query in the spelling that was signed, and the headers that carry the signature: Amazon's dialect
+    /// alone.
+    pub(super) fn in_headers(&self, request: &Request<'_>) -> Option<(String, Vec<(&'static str, String)>)> {
+        let Self::Aws { id, session_token, .. } = self else { return None };
+        let algorithm = "AWS4-HMAC-SHA256";
+        let date = date(request.now)?;
+        let scope = self.scope(&date)?;
+        let mut sent = vec![("x-amz-content-sha256", EMPTY.to_owned()), ("x-amz-date", date.clone())];
+        if let Some(token) = session_token {
+            sent.push(("x-amz-security-token", token.reveal().to_owned()));
+        }
+        let mut headers = covered(request);
+        headers.extend(sent.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        headers.sort();
+        let mut query = query_of(request);
+        query.sort();
+        let (path, query) = (encode(decode(request.url.path()), true), joined(&query));
+        let text = to_sign(request.method, &path, &query, &headers, EMPTY, algorithm, &date, &scope);
+        let signature = self.sign(&text, &date)?;
+        let names = names(&headers);
+        let value =
+            format!("{algorithm} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
+        sent.push(("authorization", value));
+        Some((if query.is_empty() { path } else { format!("{path}?{query}") }, sent))
+    }
+
+    fn scope(&self, date: &str) -> Option<String> {
+        let day = date.get(..8)?;
+        Some(match self {
+            Self::Aws { region, .. } => format!("{day}/{region}/s3/aws4_request"),
+            Self::Google { .. } => format!("{day}/auto/storage/goog4_request"),
+        })
+    }
+
+    fn sign(&self, text: &str, date: &str) -> Option<String> {
+        match self {
+            Self::Aws { secret, region, .. } => {
+                let first = format!("AWS4{}", secret.reveal());
+                let parts = [date.get(..8)?, region, "s3", "aws4_request"];
+                let key = parts.iter().fold(first.into_bytes(), |key, part| mac(&key, part.as_bytes()));
+                Some(hex(&mac(&key, text.as_bytes())))
+            }
+            Self::Google { key, .. } => {
+                let mut signature = vec![0; key.public().modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).ok()?;
+                Some(hex(&signature))
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are the lines of the text that is signed, in their order"
+)]
+fn to_sign(
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: &[(String, String)],
+    payload: &str,
+    algorithm: &str,
+    date: &str,
+    scope: &str,
+) -> String {
+    let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+    let (lines, names) = (lines.join("\n"), names(headers));
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n\n{names}\n{payload}");
+    format!("{algorithm}\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())))
+}
+
+/// The headers that are covered, in their order.
+fn covered(request: &Request<'_>) -> Vec<(String, String)> {
+    let own = request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.trim().to_owned()));
+    let mut headers: Vec<_> = own.collect();
+    headers.push(("host".into(), request.url.authority().to_owned()));
+    headers.sort();
+    headers
+}
+
+fn names(headers: &[(String, String)]) -> String {
+    headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";")
+}
+
+/// The parameters of the URL and those beside them, each encoded in the one way that is signed.
+fn query_of(request: &Request<'_>) -> Vec<(String, String)> {
+    let raw = request.url.path_and_query().split_once('?').map_or("", |(_, query)| query);
+    let own = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let read = |text: &str| encode(decode(&text.replace('+', " ")), false);
+        (read(name), read(value))
+    });
+    let more = request.query.iter().map(|(name, value)| (encode(name, false), encode(value, false)));
+    own.chain(more).collect()
+}
+
+fn joined(query: &[(String, String)]) -> String {
+    query.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+}
+
+fn date(now: i64) -> Option<String> {
+    let time = OffsetDateTime::from_unix_timestamp(now.div_euclid(1000)).ok()?;
+    time.format(format_description!("[year][month][day]T[hour][minute][second]Z")).ok()
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Encodes everything but unreserved characters, and slashes where they are kept.
+fn encode(text: impl AsRef<[u8]>, slashes: bool) -> String {
+    text.as_ref().iter().fold(String::new(), |mut out, byte| {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        if plain || (slashes && *byte == b'/') {
+            out.push(char::from(*byte));
+        } else {
+            // Writing into a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// Undoes the encoding of a URL; what is no escape stays.
+fn decode(text: &str) -> Vec<u8> {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (escape, rest) = piece.split_at_checked(2).unwrap_or((piece, ""));
+        match u8::from_str_radix(escape, 16) {
+            Ok(byte) if escape.len() == 2 && !escape.starts_with('+') => out.push(byte),
+            Ok(_) | Err(_) => {
+                out.push(b'%');
+                out.extend_from_slice(escape.as_bytes());
+            }
+        }
+        out.extend_from_slice(rest.as_bytes());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

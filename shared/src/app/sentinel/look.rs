@@ -1,0 +1,262 @@
+//! One look at one artifact.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{CLAIM_MS, DAY_MS, HOUR_MS, Kind, MINUTE_MS, READ_MS, Watch, forget, jitter, put};
+use crate::{
+    app::{
+        context::Context,
+        error::AppError,
+        external::{self, Check, CheckResult, Checker},
+        keys,
+        store::{Batch, Store, Stored, retrying},
+    },
+    domain::{
+        artifact::{Artifact, ArtifactState, Location, Use, Validators, Verification},
+        external_url::{ExternalUrl, UrlRules},
+        ids::ArtifactId,
+        release::{Release, ReleaseStatus},
+    },
+    ports::{fetcher::FetchError, items::Expect, tasks::Task},
+};
+
+/// What a look found.
+enum Found {
+    /// All is well, as far as a look can tell; by the repository's own digest where it has one.
+    Well { proved: bool, said: Box<Validators> },
+    /// Only the bytes can tell.
+    Doubtful,
+    /// Something is wrong.
+    Wrong { kind: Kind, code: String, message: String },
+    /// The host asks to come again.
+    Later(Duration),
+}
+
+/// Looks at an artifact, if it is due and anybody's release names it. Tells how long its host asks to be left alone.
+pub(super) async fn at(
+    context: &Context,
+    checker: &Checker,
+    id: ArtifactId,
+) -> Result<Option<Duration>, AppError> {
+    let Some((watch, artifact)) = claim(context, id).await? else { return Ok(None) };
+    if !watched(&artifact) {
+        return forget(context, id).await.map(|()| None);
+    }
+    let found = if is_live(context, id).await? {
+        look(context, checker, &artifact, watch).await
+    } else {
+        return finish(context, id, |_, now| Watch { next_at: Watch::well(id, now).next_at, ..watch })
+            .await
+            .map(|()| None);
+    };
+    match found {
+        Found::Later(wait) => {
+            later(context, id, wait).await?;
+            Ok(Some(wait))
+        }
+        Found::Doubtful => read(context, id, watch).await.map(|()| None),
+        found => retrying(|| conclude(context, id, watch, &found)).await.map(|()| None),
+    }
+}
+
+/// Leaves an artifact alone for as long as its host asks.
+pub(super) async fn later(context: &Context, id: ArtifactId, wait: Duration) -> Result<(), AppError> {
+    let wait = i64::try_from(wait.as_millis()).unwrap_or(DAY_MS).clamp(MINUTE_MS, DAY_MS);
+    finish(context, id, |watch, now| Watch {
+        next_at: now.saturating_add(wait).saturating_add(jitter(id, MINUTE_MS)),
+        ..watch
+    })
+    .await
+}
+
+/// Whether an artifact is one that the sentinel looks at: offered, or withheld by a check alone.
+fn watched(artifact: &Artifact) -> bool {
+    match artifact.state {
+        ArtifactState::Available => true,
+        ArtifactState::Quarantined => artifact.reason.as_deref().and_then(external::of_a_check).is_some(),
+        // It waits for a check anyway, which begins a watch.
+        ArtifactState::Verifying | ArtifactState::Rejected | ArtifactState::Revoked => false,
+    }
+}
+
+/// Moves the next look beyond this one, so that only one process makes it.
+async fn claim(context: &Context, id: ArtifactId) -> Result<Option<(Watch, Artifact)>, AppError> {
+    let records = context.store.get_raw(&[keys::watch(id), keys::artifact(id)]).await?;
+    let [watch, artifact] = records.as_slice() else { return Ok(None) };
+    let Some(stored) = Store::record::<Watch>(watch.as_ref())? else { return Ok(None) };
+    let Some(artifact) = Store::record::<Artifact>(artifact.as_ref())? else {
+        return forget(context, id).await.map(|()| None);
+    };
+    let now = context.clock.now_ms();
+    if stored.value.next_at > now {
+        return Ok(None);
+    }
+    let claimed = Watch { next_at: now.saturating_add(CLAIM_MS), ..stored.value };
+    let mut batch = Batch::default();
+    put(&mut batch, &artifact.value, Some(&stored), &claimed)?;
+    match context.store.commit(batch).await {
+        Ok(()) => Ok(Some((stored.value, artifact.value))),
+        Err(AppError::Raced) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+async fn finish(
+    context: &Context,
+    id: ArtifactId,
+    change: impl Fn(Watch, i64) -> Watch + Send + Sync,
+) -> Result<(), AppError> {
+    retrying(|| async {
+        let Some((stored, artifact)) = records(context, id).await? else { return Ok(()) };
+        let mut batch = Batch::default();
+        put(&mut batch, &artifact.value, Some(&stored), &change(stored.value, context.clock.now_ms()))?;
+        context.store.commit(batch).await
+    })
+    .await
+}
+
+async fn records(
+    context: &Context,
+    id: ArtifactId,
+) -> Result<Option<(Stored<Watch>, Stored<Artifact>)>, AppError> {
+    let records = context.store.get_raw(&[keys::watch(id), keys::artifact(id)]).await?;
+    let [watch, artifact] = records.as_slice() else { return Ok(None) };
+    Ok(Store::record(watch.as_ref())?.zip(Store::record(artifact.as_ref())?))
+}
+
+async fn is_live(context: &Context, id: ArtifactId) -> Result<bool, AppError> {
+    for (_, used) in context.store.query_all::<Use>(&keys::of_artifact(id), keys::USE).await? {
+        let release = context.store.get::<Release>(keys::release(used.value.release_id)).await?;
+        let live = |status| matches!(status, ReleaseStatus::Published | ReleaseStatus::PendingArtifacts);
+        if release.is_some_and(|release| live(release.value.status)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn look(context: &Context, checker: &Checker, artifact: &Artifact, watch: Watch) -> Found {
+    let now = context.clock.now_ms();
+    let Location::External { url, expires_at, .. } = &artifact.location else {
+        return Found::Well { proved: false, said: Box::default() };
+    };
+    if expires_at.is_some_and(|end| end <= now.div_euclid(1_000)) {
+        return wrong(Kind::UrlExpired, "URL_EXPIRED", "the URL has ended by its own expiry");
+    }
+    let Ok(url) = ExternalUrl::parse(url, &UrlRules::widest()) else {
+        return wrong(Kind::Unreachable, "URL_INVALID", "the stored URL is no longer acceptable");
+    };
+    match checker.fetcher.probe(&url, now).await {
+        Ok(said) => compare(artifact, watch, said, now),
+        Err(error) => failed(&error),
+    }
+}
+
+fn wrong(kind: Kind, code: &str, message: &str) -> Found {
+    Found::Wrong { kind, code: code.into(), message: message.into() }
+}
+
+fn failed(error: &FetchError) -> Found {
+    if let Some(wait) = error.retry_after() {
+        return Found::Later(wait);
+    }
+    if matches!(error, FetchError::Status { status: 429, .. }) {
+        return Found::Later(Duration::from_secs(3_600));
+    }
+    Found::Wrong { kind: Kind::Unreachable, code: error.code().into(), message: error.to_string() }
+}
+
+/// What is said now against what was declared, and against what was said when the bytes were proved. What was found is
+/// not told: the repository may be private.
+fn compare(artifact: &Artifact, watch: Watch, said: Validators, now: i64) -> Found {
+    if said.sha256.is_some_and(|found| found != artifact.sha256) {
+        return wrong(Kind::Drift, "CHECKSUM_MISMATCH", "the repository has other bytes there now");
+    }
+    if said.size_bytes.is_some_and(|found| found != artifact.size_bytes) {
+        return wrong(Kind::Drift, "SIZE_MISMATCH", "there is another number of bytes now");
+    }
+    let proved = said.sha256.is_some();
+    let drifted = watch.wrong == Some(Kind::Drift)
+        || artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(Kind::Drift.beginning()));
+    let differs = artifact.validators.as_ref().is_some_and(|before| before.differ(&said));
+    let read_at = artifact.verified_at.unwrap_or(0).saturating_add(READ_MS);
+    let is_old = read_at.saturating_add(jitter(artifact.artifact_id, DAY_MS)) <= now;
+    if !proved && (drifted || differs || is_old) {
+        return Found::Doubtful;
+    }
+    Found::Well { proved, said: Box::new(said) }
+}
+
+/// Has the bytes read; what comes of it is noted then.
+async fn read(context: &Context, id: ArtifactId, watch: Watch) -> Result<(), AppError> {
+    retrying(|| async {
+        let Some((stored, artifact)) = records(context, id).await? else { return Ok(()) };
+        let now = context.clock.now_ms();
+        let mut batch = Batch::default();
+        external::schedule_by_itself(context, &mut batch, id).await?;
+        // Where the reading is lost, there is another look; of what stays wrong, later and later.
+        let doublings = watch.looks.min(5);
+        let next_at = now.saturating_add(HOUR_MS.saturating_mul(1_i64 << doublings).min(DAY_MS));
+        put(&mut batch, &artifact.value, Some(&stored), &Watch { next_at, ..watch })?;
+        context.store.commit(batch).await
+    })
+    .await?;
+    context.start(&Task::Check { artifact_id: id }).await;
+    Ok(())
+}
+
+async fn conclude(context: &Context, id: ArtifactId, before: Watch, found: &Found) -> Result<(), AppError> {
+    let Some((stored, current)) = records(context, id).await? else { return Ok(()) };
+    let now = context.clock.now_ms();
+    let mut batch = Batch::default();
+    let mut artifact = current.value.clone();
+    let withheld = artifact.state == ArtifactState::Quarantined;
+    let watch = match found {
+        Found::Well { proved, said } => {
+            if *proved {
+                artifact.validators = Some(said.clone());
+                artifact.verified_at = Some(now);
+            }
+            if withheld && watched(&artifact) && !revoked(context, &artifact).await? {
+                artifact.state = ArtifactState::Available;
+                artifact.reason = None;
+            }
+            Watch::well(id, now)
+        }
+        Found::Wrong { kind, code, message } => {
+            let watch = before.trouble(*kind, now);
+            if watch.counts() && artifact.state == ArtifactState::Available {
+                artifact.state = ArtifactState::Quarantined;
+                artifact.reason = Some(format!("{}{code}: {message}", kind.beginning()));
+            }
+            watch
+        }
+        Found::Doubtful | Found::Later(_) => before,
+    };
+    put(&mut batch, &artifact, Some(&stored), &watch)?;
+    if before.wrong.is_some() || watch.wrong.is_some() {
+        let key = keys::check(id, context.ids.event()?);
+        batch.put(key, &describe(found, now), Expect::Absent)?;
+    }
+    if artifact == current.value {
+        return context.store.commit(batch).await;
+    }
+    external::store(context, batch, &current, artifact).await
+}
+
+async fn revoked(context: &Context, artifact: &Artifact) -> Result<bool, AppError> {
+    let revoked = context.store.get::<serde_json::Value>(keys::revoked_bytes(&artifact.sha256)).await?;
+    Ok(revoked.is_some_and(|revoked| revoked.value != json!(null)))
+}
+
+fn describe(found: &Found, now: i64) -> Check {
+    let (result, told) = match found {
+        Found::Wrong { kind: Kind::Drift, code, message } => (CheckResult::Mismatch, Some((code, message))),
+        Found::Wrong { code, message, .. } => (CheckResult::Error, Some((code, message))),
+        Found::Well { .. } | Found::Doubtful | Found::Later(_) => (CheckResult::Match, None),
+    };
+    let (code, message) = told.map(|(code, message)| (code.clone(), message.clone())).unzip();
+    Check { checked_at: now, means: Verification::Repository, result, code, message }
+}
