@@ -39,7 +39,9 @@ impl Head {
     /// Whether these are all the rows that this head knows, and no others.
     pub fn is_of(&self, rows: &HashSet<ArtifactId>) -> bool {
         let mut found = Self::default();
-        rows.iter().for_each(|id| found.toggle(*id));
+        for id in rows {
+            found.toggle(*id);
+        }
         found == *self
     }
 }
