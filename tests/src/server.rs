@@ -28,6 +28,10 @@ pub struct Server {
 enum Running {
     Process(Child),
     Functions(#[expect(dead_code, reason = "it ends when it is dropped")] Stack),
+    /// It was there before and stays.
+    Deployed {
+        token: String,
+    },
 }
 
 impl Server {
@@ -41,10 +45,17 @@ impl Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join("data");
         let configuration = configuration.replace("{DATA}", &data.display().to_string());
-        if settings::over_lambda() {
-            let stack = Stack::start(&configuration, &data, &folder.path().join("server.log"));
-            let base = stack.base().to_owned();
-            return Self { running: Running::Functions(stack), base, folder };
+        match settings::stack() {
+            settings::Stack::Serve => {}
+            settings::Stack::Functions => {
+                let stack = Stack::start(&configuration, &data, &folder.path().join("server.log"));
+                let base = stack.base().to_owned();
+                return Self { running: Running::Functions(stack), base, folder };
+            }
+            settings::Stack::Deployed { base, token } => {
+                assert!(configuration.is_empty(), "a deployed stack has the configuration that it has");
+                return Self { running: Running::Deployed { token }, base, folder };
+            }
         }
         if !configuration.is_empty() {
             fs::write(folder.path().join("bp.yaml"), configuration).expect("a file");
@@ -81,6 +92,9 @@ impl Server {
 
     /// The bootstrap token.
     pub fn admin_token(&self) -> String {
+        if let Running::Deployed { token } = &self.running {
+            return token.clone();
+        }
         let file = self.data().join("admin.token");
         let token = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         token.trim().to_owned()
@@ -100,14 +114,14 @@ impl Server {
     pub fn pid(&self) -> u32 {
         match &self.running {
             Running::Process(child) => child.id(),
-            Running::Functions(_) => panic!("functions are no one process"),
+            Running::Functions(_) | Running::Deployed { .. } => panic!("functions are no one process"),
         }
     }
 
     fn child(&mut self) -> &mut Child {
         match &mut self.running {
             Running::Process(child) => child,
-            Running::Functions(_) => panic!("functions are no one process"),
+            Running::Functions(_) | Running::Deployed { .. } => panic!("functions are no one process"),
         }
     }
 

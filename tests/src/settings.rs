@@ -19,11 +19,32 @@ pub fn program() -> PathBuf {
     path
 }
 
-/// Which stack the tests run over: `BP_TEST_STACK` is `lambda`, or nothing for `bp serve`.
-pub fn over_lambda() -> bool {
+/// What the tests run over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stack {
+    /// `bp serve`.
+    Serve,
+    /// The functions under Lambda's emulator.
+    Functions,
+    /// A deployment that was there before: its address, and a token with every scope.
+    Deployed {
+        /// The base URL, without a slash at the end.
+        base: String,
+        /// The token.
+        token: String,
+    },
+}
+
+/// What the tests run over: `BP_TEST_STACK` is `lambda`, `deployed`, or nothing for `bp serve`.
+pub fn stack() -> Stack {
+    let needed = |name: &str| text(name).unwrap_or_else(|| panic!("{name} is not set"));
     match text("BP_TEST_STACK").as_deref() {
-        None => false,
-        Some("lambda") => true,
+        None => Stack::Serve,
+        Some("lambda") => Stack::Functions,
+        Some("deployed") => {
+            let base = needed("BP_TEST_BASE_URL").trim_end_matches('/').to_owned();
+            Stack::Deployed { base, token: needed("BP_TEST_TOKEN") }
+        }
         Some(other) => panic!("no stack is called `{other}`"),
     }
 }

@@ -142,7 +142,7 @@ fn make_executable(_: &std::path::Path) -> Result<(), String> {
 }
 
 /// Counts what is left out, by the names of the tests.
-fn leave_out(
+pub(crate) fn leave_out(
     workspace: &Workspace,
     left_out: &BTreeMap<String, &'static str>,
     counts: &mut Counts,

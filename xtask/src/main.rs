@@ -9,6 +9,7 @@ mod counts;
 mod fixtures;
 mod lambda;
 mod lint;
+mod live;
 mod process;
 mod s3;
 mod server;
@@ -30,6 +31,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws test        the tests of the AWS adapters over MiniStack, LocalStack, DynamoDB Local and MinIO, and the end-to-end
                   tests over the functions
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
+  aws live --stack NAME
+                  the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
   bench cold [--starts N]
                   starts, sizes and warm invocations of the functions beside an empty one; Linux alone
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
             .ok_or_else(|| USAGE.to_owned()),
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
+        ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
         ["bench", "cold", words @ ..] => match bench::starts(words) {
             Some(count) => bench::cold(&workspace, count),
             None => Err(USAGE.to_owned()),

@@ -72,6 +72,7 @@ impl EndToEnd {
         let fixtures = fixtures::fetch(workspace)?;
         println!("prepared in {} s", started.elapsed().as_secs());
         let mut left_out = BTreeMap::new();
+        left_out.insert("live::".to_owned(), "asks a stack that was deployed: `cargo xtask aws live`");
         if tools.javascript.is_none() {
             left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm");
         }

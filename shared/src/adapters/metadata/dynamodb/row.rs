@@ -116,6 +116,8 @@ pub(super) fn item(mut row: Row) -> Result<Item, DynamoError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -159,10 +161,8 @@ mod tests {
         // Digits of digests of digits do not shrink below half: a body of any length can be too long.
         let mut noise = String::new();
         for index in 0..30_000_u32 {
-            noise.push_str(&format!(
-                "{:016x}",
-                u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(index % 64)
-            ));
+            let word = u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(index % 64);
+            write!(noise, "{word:016x}").unwrap();
         }
         let error = checked(&Key::new("p", "s"), &noise.repeat(4)).unwrap_err();
         assert!(matches!(error, DynamoError::TooLarge { size, .. } if size > MAX_ITEM_BYTES), "{error}");
