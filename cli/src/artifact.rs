@@ -58,6 +58,8 @@ pub(crate) enum ArtifactCommand {
     Verification { artifact_id: String },
     /// Check its bytes again now.
     Verify { artifact_id: String },
+    /// Find out why an external artifact cannot be had, from here, and what to do about it.
+    Doctor(crate::doctor::DoctorArgs),
     /// Withhold it, and every release with it.
     Quarantine {
         artifact_id: String,
@@ -97,6 +99,7 @@ pub(crate) async fn run(context: &Context, command: ArtifactCommand) -> Result<(
         ArtifactCommand::Upload(args) => upload::run(context, args).await,
         ArtifactCommand::Register(args) => register::run(context, args).await,
         ArtifactCommand::Download(args) => download::run(context, args).await,
+        ArtifactCommand::Doctor(args) => crate::doctor::run(context, args).await,
         ArtifactCommand::Hash { file } => hash(context, file).await,
         ArtifactCommand::List { sha256, state, label, page } => {
             let label = label.map(|(key, value)| format!("{key}:{value}"));

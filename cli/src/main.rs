@@ -12,6 +12,7 @@ mod completions;
 mod context;
 mod decisions;
 mod demo;
+mod doctor;
 mod failure;
 mod keyset;
 mod output;

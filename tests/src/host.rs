@@ -20,6 +20,8 @@ pub enum Page {
     Redirect(String),
     /// This status, without a body.
     Status(u16),
+    /// 200 with these headers and bytes, for whoever sends this beginning of `Authorization` (an empty one: for all).
+    Guarded(String, Vec<(String, String)>, Vec<u8>),
 }
 
 /// An HTTPS host that serves what it is told to, until it is dropped with the runtime that it runs on.
@@ -74,14 +76,24 @@ impl Host {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heads.clone()
     }
 
-    /// A configuration that lets the service fetch from here; `more` adds members to the entry.
-    pub fn configuration(&self, more: &str) -> String {
+    /// The file with the certificate of its authority.
+    pub fn authority(&self) -> &std::path::Path {
+        self.authority.path()
+    }
+
+    /// A configuration with one repository of a type at a prefix of this host.
+    pub fn repository(&self, kind: &str, prefix: &str, more: &str) -> String {
         format!(
-            "repositories:\n  - {{ name: local, type: https, url_prefix: \"{}\", allow_private: true, \
+            "repositories:\n  - {{ name: {kind}, type: {kind}, url_prefix: \"{}\", allow_private: true, \
              ca_file: \"{}\"{more} }}\n",
-            self.url("/files"),
+            self.url(prefix),
             self.authority.path().display()
         )
+    }
+
+    /// A configuration that lets the service fetch from here; `more` adds members to the entry.
+    pub fn configuration(&self, more: &str) -> String {
+        self.repository("https", "/files", more)
     }
 }
 
@@ -129,6 +141,11 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, state: &Mutex<State>)
     let (line, body) = match page {
         Some(Page::Bytes(bytes)) => ("200 OK\r\n".to_owned(), bytes),
         Some(Page::Redirect(to)) => (format!("302 Found\r\nLocation: {to}\r\n"), Vec::new()),
+        Some(Page::Guarded(key, headers, bytes)) if opens(&head, path, &key) => {
+            let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            (format!("200 OK\r\n{}", lines.concat()), bytes)
+        }
+        Some(Page::Guarded(..)) => ("403 Forbidden\r\n".to_owned(), Vec::new()),
         Some(Page::Status(status)) => (format!("{status} Told So\r\n"), Vec::new()),
         None => ("404 Not Found\r\n".to_owned(), Vec::new()),
     };
@@ -138,6 +155,13 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, state: &Mutex<State>)
         stream.write_all(&body).await?;
     }
     stream.shutdown().await
+}
+
+/// Whether a request brings what opens a page: as a header, or signed into its address.
+fn opens(head: &str, path: &str, key: &str) -> bool {
+    let sent = head.lines().filter_map(|line| line.split_once(": "));
+    let mut sent = sent.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    key.is_empty() || sent.any(|(_, value)| value.starts_with(key)) || path.contains("X-Amz-Signature=")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod policies;
 mod publishing;
 mod refusals;
 mod releases;
+mod repositories;
 mod restricted;
 mod rollouts;
 mod same_bytes;

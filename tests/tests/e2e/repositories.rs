@@ -1,0 +1,280 @@
+//! External artifacts in repositories that say more of their files than any host does. What stands in for them here
+//! answers as their published documents say; it runs on loopback, over TLS.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use e2e::bytes::{installer, sha256};
+use e2e::host::{Host, Page};
+use e2e::story::{msi, text, verdict};
+use e2e::{Api, Server, settings};
+use serde_json::{Value, json};
+use sha2::Digest;
+use tempfile::NamedTempFile;
+
+fn secret(value: &str) -> (NamedTempFile, String) {
+    let file = NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), value).expect("a written file");
+    let reference = format!(", credentials: \"file:{}\"", file.path().display());
+    (file, reference)
+}
+
+fn reference(url: &str, bytes: &[u8], access: &str) -> Value {
+    json!({"source_type": "EXTERNAL", "external_url": url, "sha256": sha256(bytes), "size_bytes": bytes.len(),
+        "access": access, "file_name": "editor.msi"})
+}
+
+async fn settled(api: &Api, url: &str, bytes: &[u8], access: &str) -> Value {
+    let made = api.post("/v1/artifacts", &reference(url, bytes, access)).await.ok(201);
+    let path = format!("/v1/artifacts/{}", text(&made, "artifact_id"));
+    api.get_until(&path, |artifact| artifact["state"] != "VERIFYING").await
+}
+
+async fn means(api: &Api, artifact: &Value) -> Value {
+    let path = format!("/v1/artifacts/{}/verification", text(artifact, "artifact_id"));
+    api.get(&path).await.ok(200)["checks"][0]["means"].clone()
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    STANDARD.encode(sha2::Sha256::digest(bytes))
+}
+
+const BUCKET: &str = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/";
+
+/// An object of a private bucket; `said` is its checksum, if the bucket knows one.
+fn object(host: &Host, path: &str, bytes: &[u8], said: Option<&[u8]>) -> String {
+    let headers = said.map(|said| ("x-amz-checksum-sha256".to_owned(), base64_of(said)));
+    host.serve(path, Page::Guarded(BUCKET.into(), headers.into_iter().collect(), bytes.to_vec()))
+}
+
+#[tokio::test]
+async fn an_object_of_a_private_bucket_is_proved_by_its_checksum_and_downloaded_through_a_signed_link() {
+    let (host, bytes) = (Host::start().await, installer(50_000));
+    let (_file, credentials) = secret("AKIDEXAMPLE:s3cret");
+    for kind in ["s3", "minio"] {
+        let server = Server::start_with(&host.repository(kind, "/bucket", &credentials));
+        let api = server.admin();
+        let url = object(&host, "/bucket/editor.msi", &bytes, Some(&bytes));
+        let artifact = settled(&api, &url, &bytes, "public").await;
+        assert_eq!(
+            (&artifact["state"], &artifact["verification"]),
+            (&json!("AVAILABLE"), &json!("REPOSITORY"))
+        );
+        assert_eq!(means(&api, &artifact).await, "REPOSITORY");
+        let id = text(&artifact, "artifact_id");
+        let product = api.product("private").await;
+        api.publish(&product, "1.0.0", json!({"artifacts": [msi(id)]})).await;
+        let decision = api.decide(&product, "0.9.0", json!({})).await;
+        assert_eq!(verdict(&decision), "INSTALL/NEW_RELEASE 1.0.0");
+        let offered = text(&decision["artifact"], "url");
+        assert!(offered.ends_with(&format!("/v1/artifacts/{id}/download")), "{offered}");
+        // A client without any credentials follows the link, and has the bytes.
+        let sent = server.anonymous().get(&format!("/v1/artifacts/{id}/download")).await;
+        assert_eq!((sent.status, sent.header("cache-control")), (302, "no-store"));
+        let link = sent.header("location");
+        assert!(link.starts_with(&format!("{url}?X-Amz-Algorithm=AWS4-HMAC-SHA256&")), "{link}");
+        assert!(
+            link.contains("response-content-disposition=attachment%3B%20filename%3D%22editor.msi%22"),
+            "{link}"
+        );
+        for shown in [link, &decision.to_string(), &artifact.to_string(), &server.log()] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+    }
+    assert!(host.seen().iter().all(|head| head.starts_with("HEAD ")), "no byte was read: {:?}", host.seen());
+}
+
+#[tokio::test]
+async fn an_object_without_a_checksum_is_read_and_one_that_differs_is_rejected_without_a_word_of_what_was_found()
+ {
+    let (host, bytes, other) = (Host::start().await, installer(50_000), installer(50_000));
+    let (_file, credentials) = secret("AKIDEXAMPLE:s3cret");
+    let server = Server::start_with(&host.repository("s3", "/bucket", &credentials));
+    let api = server.admin();
+    let url = object(&host, "/bucket/plain.msi", &bytes, None);
+    assert_eq!(settled(&api, &url, &bytes, "public").await["verification"], "FETCHED");
+    for (path, said) in [("/bucket/said.msi", Some(other.as_slice())), ("/bucket/read.msi", None)] {
+        let url = object(&host, path, &other, said);
+        let artifact = settled(&api, &url, &bytes, "public").await;
+        assert_eq!(artifact["state"], "REJECTED", "{path}: {artifact}");
+        let path = format!("/v1/artifacts/{}/verification", text(&artifact, "artifact_id"));
+        let told = format!("{artifact} {}", api.get(&path).await.text());
+        assert!(!told.contains(&sha256(&other)) && !told.contains(&base64_of(&other)), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_into_a_private_bucket_is_for_whoever_may_download() {
+    let (host, bytes) = (Host::start().await, installer(5_000));
+    let (_file, credentials) = secret("AKIDEXAMPLE:s3cret");
+    let server = Server::start_with(&host.repository("s3", "/bucket", &credentials));
+    let api = server.admin();
+    let url = object(&host, "/bucket/editor.msi", &bytes, Some(&bytes));
+    let artifact = settled(&api, &url, &bytes, "token").await;
+    let path = format!("/v1/artifacts/{}/download", text(&artifact, "artifact_id"));
+    server.anonymous().get(&path).await.refused(401, "");
+    assert!(api.get(&path).await.header("location").contains("X-Amz-Signature="));
+    // Whose clients bring their own credentials are sent there without ours.
+    let own = installer(5_001);
+    let url = object(&host, "/bucket/own.msi", &own, Some(&own));
+    let artifact = settled(&api, &url, &own, "client_authenticates").await;
+    let path = format!("/v1/artifacts/{}/download", text(&artifact, "artifact_id"));
+    assert_eq!(server.anonymous().get(&path).await.header("location"), url);
+}
+
+#[tokio::test]
+async fn a_file_of_artifactory_is_proved_by_its_checksum_and_its_clients_authenticate() {
+    let (host, bytes) = (Host::start().await, installer(50_000));
+    let (_file, credentials) = secret("an-access-token");
+    let server = Server::start_with(&host.repository("jfrog", "/artifactory/releases", &credentials));
+    let api = server.admin();
+    let key = "Bearer an-access-token";
+    let said = vec![("X-Checksum-Sha256".to_owned(), sha256(&bytes))];
+    let url = host.serve("/artifactory/releases/editor.msi", Page::Guarded(key.into(), said, bytes.clone()));
+    api.post("/v1/artifacts", &reference(&url, &bytes, "public")).await.refused(422, "");
+    let artifact = settled(&api, &url, &bytes, "client_authenticates").await;
+    assert_eq!((&artifact["state"], &artifact["verification"]), (&json!("AVAILABLE"), &json!("REPOSITORY")));
+    // The second way: the document about the file.
+    let second = installer(50_001);
+    let url =
+        host.serve("/artifactory/releases/second.msi", Page::Guarded(key.into(), vec![], second.clone()));
+    let document =
+        json!({"checksums": {"sha256": sha256(&second)}, "size": "50001"}).to_string().into_bytes();
+    host.serve("/artifactory/api/storage/releases/second.msi", Page::Guarded(key.into(), vec![], document));
+    assert_eq!(settled(&api, &url, &second, "client_authenticates").await["verification"], "REPOSITORY");
+    assert!(
+        host.seen().iter().all(|head| !head.starts_with("GET /artifactory/releases")),
+        "no byte was read"
+    );
+    let product = api.product("jfrog").await;
+    let id = text(&artifact, "artifact_id");
+    api.publish(&product, "1.0.0", json!({"artifacts": [msi(id)]})).await;
+    let decision = api.decide(&product, "0.9.0", json!({})).await;
+    assert_eq!(decision["artifact"]["access"], "client_authenticates", "{decision}");
+}
+
+#[tokio::test]
+async fn an_asset_of_a_release_on_a_github_server_is_proved_by_the_digest_of_the_api() {
+    let (host, bytes) = (Host::start().await, installer(50_000));
+    let server = Server::start_with(&host.repository("github", "/acme/editor", ""));
+    let api = server.admin();
+    let asset = json!({"id": 7, "name": "editor.msi", "state": "uploaded", "size": bytes.len(),
+        "digest": format!("sha256:{}", sha256(&bytes))});
+    let release = json!({"tag_name": "v1.0", "assets": [asset]}).to_string().into_bytes();
+    host.serve("/api/v3/repos/acme/editor/releases/tags/v1.0", Page::Bytes(release));
+    let url = host.url("/acme/editor/releases/download/v1.0/editor.msi");
+    let artifact = settled(&api, &url, &bytes, "public").await;
+    assert_eq!((&artifact["state"], &artifact["verification"]), (&json!("AVAILABLE"), &json!("REPOSITORY")));
+    assert_eq!(host.seen().len(), 1, "{:?}", host.seen());
+    // The asset is replaced: the next check sees it.
+    let other = json!({"assets": [{"id": 8, "name": "editor.msi", "size": bytes.len(),
+        "digest": format!("sha256:{}", sha256(b"other"))}]});
+    host.serve("/api/v3/repos/acme/editor/releases/tags/v1.0", Page::Bytes(other.to_string().into_bytes()));
+    let path = format!("/v1/artifacts/{}", text(&artifact, "artifact_id"));
+    api.post_empty(&format!("{path}/verify")).await.ok(202);
+    let drifted = api.get_until(&path, |artifact| artifact["state"] == "QUARANTINED").await;
+    assert!(text(&drifted, "reason").starts_with("DRIFT: CHECKSUM_MISMATCH"), "{drifted}");
+}
+
+#[tokio::test]
+async fn credentials_in_another_form_than_their_repository_needs_stop_the_start_and_are_not_repeated() {
+    let (host, mut server) = (Host::start().await, Server::start());
+    server.kill();
+    for (kind, form) in [("s3", "ACCESS_KEY_ID:SECRET_ACCESS_KEY"), ("gcs", "key file of a service account")]
+    {
+        let (_file, credentials) = secret("wr0ng");
+        server.configure(&host.repository(kind, "/bucket", &credentials));
+        let said = server.refused_start();
+        assert!(said.contains(form) && !said.contains("wr0ng"), "{said}");
+    }
+    for place in ["secretsmanager:arn", "ssm:name"] {
+        server.configure(&host.repository("s3", "/b", &format!(", credentials: \"{place}\"")));
+        let said = server.refused_start();
+        assert!(said.contains("not built yet"), "{said}");
+    }
+}
+
+/// What the doctor says: how it ended, and each step with its result and its remedy.
+async fn doctor(
+    host: &Host,
+    api: Option<&Server>,
+    arguments: &[&str],
+) -> (bool, Vec<(String, String, String)>) {
+    let mut command = tokio::process::Command::new(settings::program());
+    command.args(["artifact", "doctor", "--json", "--ca-file"]).arg(host.authority()).args(arguments);
+    command.env_remove("BP_API_TOKEN").env("NO_PROXY", "*");
+    if let Some(server) = api {
+        command.args(["--base-url", server.base()]).env("BP_API_TOKEN", server.admin_token());
+    }
+    let output = command.output().await.expect("bp");
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let steps = said["steps"].as_array().expect("steps").iter().map(|step| {
+        let member = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
+        (member("step"), member("result"), format!("{} | {}", member("found"), member("fix")))
+    });
+    assert_eq!(said["healthy"], json!(output.status.success()), "{said}");
+    (output.status.success(), steps.collect())
+}
+
+fn result<'a>(steps: &'a [(String, String, String)], step: &str) -> (&'a str, &'a str) {
+    let found = steps.iter().rev().find(|(name, ..)| name == step);
+    found.map_or(("", ""), |(_, result, text)| (result, text))
+}
+
+#[tokio::test]
+async fn the_doctor_finds_each_ill_with_its_remedy() {
+    let (host, untrusted, bytes) = (Host::start().await, Host::start().await, installer(5_000));
+    let good = host.serve("/good.msi", Page::Bytes(bytes.clone()));
+    host.serve("/moved.msi", Page::Redirect(good.clone()));
+    host.serve("/loop.msi", Page::Redirect(host.url("/loop.msi")));
+    host.serve("/down.msi", Page::Redirect("http://127.0.0.1:1/x".into()));
+    host.serve("/gone.msi", Page::Status(404));
+    host.serve("/shut.msi", Page::Status(403));
+    host.serve("/busy.msi", Page::Status(429));
+    let (digest, size) = (sha256(&bytes), bytes.len().to_string());
+    let expected = ["--sha256", &digest, "--size-bytes", &size];
+
+    let (healthy, steps) =
+        doctor(&host, None, &[&[host.url("/moved.msi").as_str()], &expected[..]].concat()).await;
+    assert!(healthy, "{steps:?}");
+    let order: Vec<_> = steps.iter().map(|(step, ..)| step.as_str()).collect();
+    assert_eq!(order, ["url", "expiry", "dns", "connect", "tls", "redirect", "access", "size", "digest"]);
+    assert_eq!(result(&steps, "dns").0, "warning", "loopback is open to an entry with `allow_private` alone");
+
+    let other = sha256(b"other");
+    let ended = format!("{good}?Expires=1000000000");
+    let foreign = untrusted.serve("/a.msi", Page::Bytes(bytes.clone()));
+    for (arguments, step, words) in [
+        (vec![foreign.as_str()], "tls", "ca_file"),
+        (vec!["https://no-such-host.invalid/a"], "url", "URL_HOST_NOT_ALLOWED"),
+        (vec!["https://127.0.0.1:1/a"], "url", "URL_PORT_NOT_ALLOWED"),
+        (vec!["ftp://127.0.0.1/a"], "url", "correct"),
+        (vec![ended.as_str(), "--no-read"], "expiry", "sign a new"),
+        (vec![&host.url("/gone.msi")], "access", "404"),
+        (vec![&host.url("/shut.msi")], "access", "credentials"),
+        (vec![&host.url("/busy.msi")], "access", "limits requests"),
+        (vec![&host.url("/loop.msi")], "redirect", "more than five"),
+        (vec![&host.url("/down.msi")], "redirect", "URL_"),
+        (vec![good.as_str(), "--size-bytes", "4711"], "size", "declared were 4711"),
+        (vec![good.as_str(), "--sha256", &other], "digest", &other),
+    ] {
+        let (healthy, steps) = doctor(&host, None, &arguments).await;
+        let (outcome, text) = result(&steps, step);
+        assert!(!healthy && outcome == "bad" && text.contains(words), "{arguments:?}: {steps:?}");
+        assert!(steps.iter().all(|(_, result, text)| result == "ok" || !text.ends_with("| ")), "{steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_knows_of_an_artifact_what_the_service_knows() {
+    let (host, bytes) = (Host::start().await, installer(5_000));
+    let server = Server::start_with(&host.configuration(""));
+    let api = server.admin();
+    let url = host.serve("/files/a.msi", Page::Bytes(bytes.clone()));
+    let artifact = settled(&api, &url, &bytes, "public").await;
+    let id = text(&artifact, "artifact_id");
+    let (healthy, steps) = doctor(&host, Some(&server), &[id]).await;
+    assert!(healthy && result(&steps, "service") == ("ok", "AVAILABLE, FETCHED | "), "{steps:?}");
+    host.serve("/files/a.msi", Page::Bytes(installer(5_000)));
+    let (healthy, steps) = doctor(&host, Some(&server), &[id]).await;
+    assert!(!healthy && result(&steps, "digest").0 == "bad", "{steps:?}");
+}
