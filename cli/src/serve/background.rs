@@ -1,4 +1,4 @@
-//! What runs beside the requests: checks of artifacts, and the sweep every minute.
+//! What runs beside the requests: checks of artifacts, uploads that are left to a task, and the sweep every minute.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +9,7 @@ use shared::{
 use tokio::{sync::watch, time::Instant};
 
 mod checks;
+mod uploads;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -19,6 +20,7 @@ pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) 
         () = told_to_stop(&mut stopping) => {}
         () = sweeps(&service) => {}
         () = checks::run(Arc::clone(&service)) => {}
+        () = uploads::run(Arc::clone(&service)) => {}
     }
 }
 
