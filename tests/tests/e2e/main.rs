@@ -16,6 +16,7 @@ mod external;
 mod idempotency;
 mod installers;
 mod lists;
+mod multipart;
 mod policies;
 mod publishing;
 mod refusals;
