@@ -23,6 +23,7 @@ use crate::{
         upload::{Hashed, Lease, ObjectKey, Upload},
     },
     ports::{
+        items::Expect,
         large_objects::{Bytestream, Held, LargeObjects},
         objects::{ObjectError, ObjectStat, Objects},
         tasks::Task,
@@ -64,6 +65,7 @@ pub(super) async fn work(
     leased: Stored<Upload>,
 ) -> Result<(), AppError> {
     let store = in_parts(objects)?;
+    let ends = context.clock.now_ms().saturating_add(context.settings.slice_budget_ms);
     let large =
         large(&leased.value).ok_or(AppError::Internal("an upload was completed before it was begun"))?;
     let stat = match store.assemble(&large).await {
@@ -79,7 +81,7 @@ pub(super) async fn work(
     if stat.size_bytes != leased.value.size_bytes || stat.sha256.is_some() {
         return conclude(context, objects, None, &leased, (key, stat)).await.map(drop);
     }
-    match hash(context, store, leased, &stat).await? {
+    match hash(context, store, leased, &stat, ends).await? {
         Turn::Over => Ok(()),
         Turn::Done(leased, sha256) => {
             let proof = (key, ObjectStat { sha256: Some(sha256), ..stat });
@@ -94,11 +96,12 @@ async fn hash(
     store: &dyn LargeObjects,
     leased: Stored<Upload>,
     stat: &ObjectStat,
+    ends: i64,
 ) -> Result<Turn, AppError> {
     let hashing = taken_up(&leased.value, stat);
     let key = ObjectKey::Whole(leased.value.upload_id);
     match store.read(&key, stat.version.as_deref(), hashing.bytes()).await {
-        Ok(bytes) => Slices { context, stat, leased, hashing }.run(bytes).await,
+        Ok(bytes) => Slices { context, stat, leased, hashing, ends }.run(bytes).await,
         Err(error) => {
             free(context, &leased, Free::ToTasks).await?;
             Err(error.into())
@@ -116,13 +119,14 @@ struct Slices<'a> {
     stat: &'a ObjectStat,
     leased: Stored<Upload>,
     hashing: Hashing,
+    /// When the turn ends, Unix milliseconds.
+    ends: i64,
 }
 
 impl Slices<'_> {
     async fn run(mut self, mut bytes: Bytestream) -> Result<Turn, AppError> {
-        let settings = &self.context.settings;
-        let ends = self.context.clock.now_ms().saturating_add(settings.slice_budget_ms);
-        let mut next = self.hashing.bytes().saturating_add(settings.slice_bytes);
+        let slice = self.context.settings.slice_bytes;
+        let mut next = self.hashing.bytes().saturating_add(slice);
         let torn = loop {
             match bytes.next().await {
                 Some(Ok(piece)) => self.hashing.update(&piece),
@@ -130,7 +134,7 @@ impl Slices<'_> {
                 None => break None,
             }
             if self.hashing.bytes() >= next {
-                let time_is_up = self.context.clock.now_ms() >= ends;
+                let time_is_up = self.context.clock.now_ms() >= self.ends;
                 if !self.put_down(!time_is_up).await? {
                     return Ok(Turn::Over);
                 }
@@ -139,7 +143,7 @@ impl Slices<'_> {
                     self.context.start(&Task::Finish { upload_id }).await;
                     return Ok(Turn::Over);
                 }
-                next = self.hashing.bytes().saturating_add(settings.slice_bytes);
+                next = self.hashing.bytes().saturating_add(slice);
             }
         };
         if torn.is_none() && self.hashing.bytes() == self.stat.size_bytes {
@@ -157,11 +161,7 @@ impl Slices<'_> {
         let until = self.context.clock.now_ms().saturating_add(TASK_LEASE_MS);
         upload.lease = keep.then_some(Lease { until });
         let mut batch = Batch::default();
-        batch.put(
-            keys::upload(upload.upload_id),
-            upload,
-            crate::ports::items::Expect::Revision(self.leased.revision),
-        )?;
+        batch.put(keys::upload(upload.upload_id), upload, Expect::Revision(self.leased.revision))?;
         match self.context.store.commit(batch).await {
             Ok(()) => {
                 self.leased.revision = self.leased.revision.saturating_add(1);
