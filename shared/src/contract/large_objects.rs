@@ -110,7 +110,7 @@ impl Began {
 }
 
 /// A refusal of the store's, not a failure.
-fn assert_refused(answer: Result<(), ReceiveError>) {
+fn assert_refused(answer: &Result<(), ReceiveError>) {
     let refused = matches!(
         answer,
         Err(ReceiveError::AccessDenied(_)
@@ -187,7 +187,7 @@ pub async fn a_part_takes_its_length_alone(fixture: &impl Fixture) {
     assert_refused(began.put_other(2, &[7; LAST - 1]).await);
     assert_refused(began.put_other(2, &[7; LAST + 1]).await);
     let unknown = Put { content_length: None, ..Put::part(&began.door(2).await, LAST) };
-    assert_refused(began.store.send(&unknown, body(began.bytes(2))).await);
+    assert_refused(&began.store.send(&unknown, body(began.bytes(2))).await);
     assert_eq!(began.held().await, Held::Lacks(vec![1, 2]));
 }
 
@@ -196,7 +196,7 @@ pub async fn a_part_with_a_digest_takes_nothing_else(fixture: &impl Fixture) {
     let began = Began::new(fixture, true).await;
     assert_refused(began.put_other(2, &[7; LAST]).await);
     let unsaid = Put { checksum: None, ..Put::part(&began.door(2).await, LAST) };
-    assert_refused(began.store.send(&unsaid, body(began.bytes(2))).await);
+    assert_refused(&began.store.send(&unsaid, body(began.bytes(2))).await);
     assert_eq!(began.held().await, Held::Lacks(vec![1, 2]));
 }
 
@@ -210,7 +210,7 @@ pub async fn a_part_url_opens_no_other_part(fixture: &impl Fixture) {
     };
     let query = good.query.replace("partNumber=2", "partNumber=1");
     for put in [Put { key, query, ..good.clone() }, Put { key: other, ..good.clone() }] {
-        assert_refused(began.store.send(&put, body(began.bytes(2))).await);
+        assert_refused(&began.store.send(&put, body(began.bytes(2))).await);
     }
     assert_eq!(began.held().await, Held::Lacks(vec![1, 2]));
 }

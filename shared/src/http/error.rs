@@ -90,6 +90,11 @@ fn failure_code(code: FailureCode) -> &'static str {
     }
 }
 
+/// The parts that are missing, the first of them by number.
+fn missing(parts: &[u32]) -> Value {
+    json!({ "missing_parts": parts.get(..MAX_PARTS_TOLD).unwrap_or(parts), "missing_count": parts.len() })
+}
+
 impl From<AppError> for ApiError {
     fn from(error: AppError) -> Self {
         use StatusCode as S;
@@ -117,9 +122,7 @@ impl From<AppError> for ApiError {
             AppError::UploadFailed { code, .. } => plain(S::UNPROCESSABLE_ENTITY, failure_code(*code)),
             AppError::ObjectNotUploaded => plain(S::CONFLICT, "OBJECT_NOT_UPLOADED"),
             AppError::PartsMissing(parts) => {
-                let first: Vec<_> = parts.iter().take(MAX_PARTS_TOLD).collect();
-                plain(S::CONFLICT, "OBJECT_NOT_UPLOADED")
-                    .with_details(json!({ "missing_parts": first, "missing_count": parts.len() }))
+                plain(S::CONFLICT, "OBJECT_NOT_UPLOADED").with_details(missing(parts))
             }
             AppError::UploadInProgress => plain(S::CONFLICT, "UPLOAD_IN_PROGRESS").after(1),
             AppError::UploadExpired => plain(S::GONE, "UPLOAD_EXPIRED"),

@@ -1,10 +1,11 @@
 //! Uploads in parts: put in any order and again, told when they are missing, put together and read whole.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use e2e::bytes::{installer, sha256};
 use e2e::story::{text, until};
-use e2e::{Api, Server};
+use e2e::{Api, Server, settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -238,4 +239,43 @@ async fn kill_9_between_slices_goes_on_from_the_last_slice() {
     assert_eq!(api.send(download.timeout(Duration::from_secs(20))).await.status, 200);
     let told = api.audit(text(&upload, "upload_id")).await;
     assert_eq!(told.iter().filter(|event| event["type"] == "upload.completed").count(), 1);
+}
+
+#[tokio::test]
+async fn the_command_goes_on_with_the_missing_parts_after_it_was_killed() {
+    let server = Server::shared();
+    let api = server.admin();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("setup.exe");
+    let bytes = installer(12 * PART);
+    std::fs::write(&file, &bytes).expect("a file");
+    let command = || {
+        let mut command = Command::new(settings::program());
+        command.args(["artifact", "upload", "--multipart", "--json"]).arg(&file);
+        command
+            .env("BP_BASE_URL", server.base())
+            .env("BP_API_TOKEN", server.admin_token())
+            .stdin(Stdio::null());
+        command
+    };
+    let mut killed =
+        command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a started command");
+    let parts = server.data().join("objects/parts");
+    let there = || {
+        let uploads = std::fs::read_dir(&parts).expect("a folder").filter_map(Result::ok);
+        let own = uploads.filter_map(|upload| std::fs::read_dir(upload.path()).ok());
+        own.flatten().filter_map(Result::ok).count()
+    };
+    until("some parts are there", 60, async || there() >= 2).await;
+    killed.kill().expect("a killed command");
+    killed.wait().expect("an ended command");
+    let again = command().output().expect("an ended command");
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success(), "{said}");
+    let artifact: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!((&artifact["sha256"], &artifact["state"]), (&json!(sha256(&bytes)), &json!("AVAILABLE")));
+    assert!(api.download(text(&artifact, "artifact_id")).await.body == bytes);
+    let log = api.get("/v1/audit/events?type=upload.initiated&limit=100").await.ok(200);
+    let begun = log["events"].as_array().expect("events").iter();
+    assert_eq!(begun.filter(|event| event["after"]["sha256"] == sha256(&bytes)).count(), 1);
 }

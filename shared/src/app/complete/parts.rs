@@ -36,13 +36,12 @@ pub(super) async fn complete(
     objects: &Arc<dyn Objects>,
     found: Stored<Upload>,
 ) -> Result<Completed, AppError> {
-    let held = match large(&found.value) {
-        Some(large) => in_parts(objects)?.held(&large).await?,
+    let held = if let Some(large) = large(&found.value) {
+        in_parts(objects)?.held(&large).await?
+    } else {
         // No URL was asked for yet.
-        None => {
-            let parts = found.value.multipart.as_ref().map_or(0, |cut| cut.part_count);
-            Held::Lacks((1..=parts).collect())
-        }
+        let parts = found.value.multipart.as_ref().map_or(0, |cut| cut.part_count);
+        Held::Lacks((1..=parts).collect())
     };
     match held {
         Held::Whole(_) | Held::AllParts => put_off(context, found).await,
@@ -53,7 +52,7 @@ pub(super) async fn complete(
 /// What became of a task's turn.
 enum Turn {
     /// The upload, still leased, and what its bytes have as their digest.
-    Done(Stored<Upload>, Sha256),
+    Done(Box<Stored<Upload>>, Sha256),
     /// Another task goes on: time was up, or somebody has taken over.
     Over,
 }
@@ -147,7 +146,7 @@ impl Slices<'_> {
             }
         };
         if torn.is_none() && self.hashing.bytes() == self.stat.size_bytes {
-            return Ok(Turn::Done(self.leased, self.hashing.finish()));
+            return Ok(Turn::Done(Box::new(self.leased), self.hashing.finish()));
         }
         self.put_down(false).await?;
         let cause = torn.unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into());

@@ -115,7 +115,7 @@ fn numbered(part: &Part) -> Option<(u32, u64)> {
     Some((u32::try_from(part.part_number()?).ok()?, u64::try_from(part.size()?).ok()?))
 }
 
-/// The parts as they were listed, by their ETags and digests.
+/// The parts as they were listed, each with its tag and digest.
 fn completed(parts: Vec<Part>, checksums: bool) -> CompletedMultipartUpload {
     let part = |part: Part| {
         let completed = CompletedPart::builder().set_part_number(part.part_number).set_e_tag(part.e_tag);
