@@ -3,6 +3,7 @@
 mod door;
 mod download;
 mod file;
+mod parts;
 mod register;
 mod upload;
 

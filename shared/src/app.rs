@@ -12,6 +12,7 @@ pub mod external;
 pub mod idempotency;
 pub mod keys;
 pub mod keyset;
+pub mod parts;
 pub mod pending;
 pub mod policies;
 pub mod products;

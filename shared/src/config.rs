@@ -51,6 +51,8 @@ pub struct Config {
     pub upload_expires_in_seconds: i64,
     /// The largest upload, in bytes, by default 107 374 182 400 (100 GiB).
     pub upload_max_size_bytes: u64,
+    /// After how many bytes a hash under way is written down: 1 MiB to 16 GiB, by default 1 073 741 824 (1 GiB).
+    pub upload_slice_bytes: u64,
     /// How old an answer may be while the records cannot be reached, in seconds: 0 to 86 400, by default 300.
     pub decision_max_stale_seconds: i64,
     /// How old the records behind an answer may be while they can be reached, in seconds: 0 to 30; `None`: the host's
@@ -211,6 +213,7 @@ impl Config {
         let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
         let external = external(reader);
         let max_size = reader.whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400);
+        let slice = reader.whole("uploads.slice_bytes", 1_048_576..=17_179_869_184, 1_073_741_824);
         let upload_expires_in_seconds = reader.whole("uploads.expires_in_seconds", 1..=2_592_000, 86_400);
         let decision_max_stale_seconds = reader.whole("decisions.max_stale_seconds", 0..=86_400, 300);
         let catalogue_max_age_seconds = reader.whole_option("decisions.max_age_seconds", 0..=30);
@@ -230,6 +233,7 @@ impl Config {
             external,
             upload_expires_in_seconds,
             upload_max_size_bytes: max_size.unsigned_abs(),
+            upload_slice_bytes: slice.unsigned_abs(),
             decision_max_stale_seconds,
             decision_lifetime_seconds,
             catalogue_max_age_seconds,

@@ -9,4 +9,5 @@
 #![allow(clippy::indexing_slicing, reason = "these are tests")]
 
 pub mod items;
+pub mod large_objects;
 pub mod objects;

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod external_url;
 pub mod hashing;
 pub mod ids;
+pub mod multipart;
 pub mod names;
 pub mod platform;
 pub mod policy;

@@ -1,8 +1,9 @@
-//! What the use cases need from the world, one trait a file, five methods at most.
+//! What the use cases need from the world, one trait a file, six methods at most.
 
 pub mod clock;
 pub mod fetcher;
 pub mod items;
+pub mod large_objects;
 pub mod links;
 pub mod objects;
 pub mod signer;

@@ -22,6 +22,9 @@ pub use self::embedded::{Embedded, embedded};
 /// How old a catalogue may be while the store answers, in milliseconds.
 const CATALOGUE_MAX_AGE_MS: i64 = 5_000;
 
+/// The smallest part, in bytes, that every store takes: 5 MiB.
+const LEAST_PART_BYTES: u64 = 5 << 20;
+
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
@@ -90,6 +93,9 @@ fn settings(config: &Config, base_url: &str) -> Result<Settings, WiringError> {
             .map_or(CATALOGUE_MAX_AGE_MS, |seconds| seconds.saturating_mul(1_000)),
         catalogue_max_stale_ms: stale,
         copy_at_once_max_bytes: u64::MAX,
+        least_part_bytes: LEAST_PART_BYTES,
+        slice_bytes: config.upload_slice_bytes,
+        slice_budget_ms: i64::MAX,
         recheck_first_ms: config.external.retry_first_seconds.saturating_mul(1_000),
         read_budget: None,
     })

@@ -16,7 +16,7 @@ use shared::{
     adapters::objects::{filesystem::FilesystemObjects, memory::MemoryObjects, signed_url::UrlKey},
     contract::objects::{Body, CONTENT, Fixture, Put, Store, body, digest, torn, upload},
     domain::upload::ObjectKey,
-    objects_contract,
+    large_objects_contract, objects_contract,
     ports::objects::{ObjectError, Objects, ReceiveError, Receiver},
 };
 use tempfile::TempDir;
@@ -66,6 +66,8 @@ fn open(root: &Path) -> Store {
 
 objects_contract!(memory, InMemory);
 objects_contract!(filesystem, OnDisk::new());
+large_objects_contract!(memory_parts, InMemory);
+large_objects_contract!(filesystem_parts, OnDisk::new());
 
 #[test]
 fn every_promise_is_run() {

@@ -56,7 +56,7 @@ impl World {
         let caller = build::caller();
         let initiation = build::initiation(CONTENT);
         let (upload, _) = uploads::initiate(&context, &objects, &caller, &initiation, None).await.unwrap();
-        let doors = uploads::doors(&context, &objects, &upload).await.unwrap();
+        let doors = uploads::doors(&context, &objects, &upload).await.unwrap().unwrap();
         let put = Put { now: context.clock.now_ms(), ..Put::bare(&doors, CONTENT.len()) };
         let sent = Store { objects: Arc::clone(&objects), receiver: store };
         sent.send(&put, body(CONTENT)).await.unwrap();

@@ -53,6 +53,7 @@ fn has_test(source: &str, name: &str) -> bool {
 fn list_of(contract: &str) -> Option<String> {
     match contract.strip_prefix("shared/src/contract/")? {
         "items.rs" => Some(read("shared/tests/items.rs")),
+        "large_objects.rs" => Some(read("shared/src/contract/large_objects.rs")),
         file if file.starts_with("objects") => Some(read("shared/src/contract/objects.rs")),
         other => panic!("nobody says where the promises of contract/{other} are run"),
     }

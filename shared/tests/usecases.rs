@@ -22,6 +22,8 @@ mod idempotency;
 mod large;
 #[path = "usecases/leases.rs"]
 mod leases;
+#[path = "usecases/multipart.rs"]
+mod multipart;
 #[path = "usecases/pages.rs"]
 mod pages;
 #[path = "usecases/pending.rs"]

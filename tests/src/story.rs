@@ -45,6 +45,35 @@ impl Api {
         self.send(request).await
     }
 
+    /// Begins an upload of these bytes in parts; `more` adds or replaces members.
+    pub async fn initiate_parts(&self, bytes: &[u8], more: Value) -> Value {
+        let mut members = json!({"multipart": true});
+        merge(&mut members, more);
+        self.initiate(bytes, members).await
+    }
+
+    /// Asks for addresses of parts.
+    pub async fn parts(&self, upload: &Value, parts: Value) -> Answer {
+        let path = format!("/v1/artifacts/uploads/{}/parts", text(upload, "upload_id"));
+        self.post(&path, &json!({"parts": parts})).await
+    }
+
+    /// A PUT of one part, with its digest.
+    pub async fn put_part(&self, upload: &Value, number: u64, bytes: &[u8]) -> Answer {
+        let wanted = json!([{"part_number": number, "sha256": sha256(bytes)}]);
+        let door = self.parts(upload, wanted).await.ok(200)["parts"][0].clone();
+        self.put_to(&door, bytes).await
+    }
+
+    /// A PUT to a signed address, with the headers that came with it.
+    pub async fn put_to(&self, door: &Value, bytes: &[u8]) -> Answer {
+        let mut request = self.request(Method::PUT, text(door, "url")).body(bytes.to_vec());
+        for (name, value) in door["headers"].as_object().expect("headers") {
+            request = request.header(name, value.as_str().expect("a header's value"));
+        }
+        self.send(request).await
+    }
+
     /// Asks for completion, without a body.
     pub async fn complete(&self, upload: &Value) -> Answer {
         self.post_empty(&format!("/v1/artifacts/uploads/{}/complete", text(upload, "upload_id"))).await

@@ -1,12 +1,15 @@
 //! One `PUT` of a file's bytes to a signed URL, and what its answer means.
 
+use std::io::SeekFrom;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use indicatif::ProgressBar;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::file::LocalFile;
@@ -29,6 +32,15 @@ pub(super) struct Signed {
     headers: HeaderMap,
 }
 
+/// Bytes of a file that follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The first of them.
+    pub(super) from: u64,
+    /// How many they are.
+    pub(super) length: u64,
+}
+
 /// What became of a `PUT`.
 #[derive(Debug)]
 pub(super) enum Put {
@@ -45,17 +57,7 @@ impl Signed {
         if locked.is_null() {
             return Ok(None);
         }
-        let mut headers = HeaderMap::new();
-        for (name, value) in table::member(locked, "headers").as_object().into_iter().flatten() {
-            let bad = || Failure::NotUnderstood(format!("`{name}` of the upload is no header"));
-            let parsed: HeaderName = name.parse().map_err(|_| bad())?;
-            let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok()).ok_or_else(bad)?;
-            // `Host` is the URL's own.
-            if parsed != "host" {
-                headers.insert(parsed, value);
-            }
-        }
-        Ok(Some(Self { url: url(locked, "url")?, headers }))
+        Ok(Some(Self { url: url(locked, "url")?, headers: headers(locked)? }))
     }
 
     /// The door of the documented `curl`, which takes any bytes of the right size.
@@ -66,32 +68,62 @@ impl Signed {
         Ok(Self { url: url(upload, "upload_url")?, headers })
     }
 
-    /// Sends the file.
+    /// The way of one part: as the answer about parts has it.
+    pub(super) fn of_part(part: &Value) -> Result<Self, Failure> {
+        Ok(Self { url: url(part, "url")?, headers: headers(part)? })
+    }
+
+    /// Sends a piece of the file.
     pub(super) async fn put(
         &self,
         http: &reqwest::Client,
         file: &LocalFile,
+        piece: Piece,
         bar: &ProgressBar,
     ) -> Result<Put, Failure> {
-        let opened = tokio::fs::File::open(&file.path).await.map_err(Failure::file(&file.path))?;
+        let mut opened = tokio::fs::File::open(&file.path).await.map_err(Failure::file(&file.path))?;
         let length = opened.metadata().await.map_err(Failure::file(&file.path))?.len();
         if length != file.size_bytes {
             return Err(Failure::usage(format!("`{}` changed while it was uploaded", file.path.display())));
         }
-        bar.set_position(0);
-        let counting = bar.clone();
-        let bytes = ReaderStream::with_capacity(opened.take(length), BUFFER_BYTES)
-            .inspect_ok(move |chunk| counting.inc(u64::try_from(chunk.len()).unwrap_or_default()));
+        let Piece { from, length } = piece;
+        opened.seek(SeekFrom::Start(from)).await.map_err(Failure::file(&file.path))?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let (counting, counted) = (bar.clone(), Arc::clone(&sent));
+        let bytes = ReaderStream::with_capacity(opened.take(length), BUFFER_BYTES).inspect_ok(move |chunk| {
+            let bytes = u64::try_from(chunk.len()).unwrap_or_default();
+            counted.fetch_add(bytes, Ordering::Relaxed);
+            counting.inc(bytes);
+        });
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         let limit = Duration::from_secs(AT_LEAST_SECONDS + length / SLOWEST_BYTES_PER_SECOND);
         let request = http.put(&self.url).headers(headers).timeout(limit);
-        match request.body(reqwest::Body::wrap_stream(bytes)).send().await {
-            Ok(response) => meaning(response).await,
+        let put = match request.body(reqwest::Body::wrap_stream(bytes)).send().await {
+            Ok(response) => meaning(response).await?,
             // The URL is a key to the store: the error is not shown, and the next attempt tells.
-            Err(_) => Ok(Put::Again),
+            Err(_) => Put::Again,
+        };
+        if matches!(put, Put::Again) {
+            bar.dec(sent.load(Ordering::Relaxed));
+        }
+        Ok(put)
+    }
+}
+
+/// The headers that belong to a URL.
+fn headers(door: &Value) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in table::member(door, "headers").as_object().into_iter().flatten() {
+        let bad = || Failure::NotUnderstood(format!("`{name}` of the upload is no header"));
+        let parsed: HeaderName = name.parse().map_err(|_| bad())?;
+        let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok()).ok_or_else(bad)?;
+        // `Host` is the URL's own.
+        if parsed != "host" {
+            headers.insert(parsed, value);
         }
     }
+    Ok(headers)
 }
 
 fn url(value: &Value, name: &str) -> Result<String, Failure> {

@@ -1,7 +1,8 @@
 //! A file on this machine, as an upload declares it.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
@@ -35,7 +36,7 @@ impl LocalFile {
         let length = std::fs::metadata(&path).map_err(Failure::file(&path))?.len();
         let bar = progress::bytes(out, "hashing", length);
         let (reading, counting) = (path.clone(), bar.clone());
-        let hashed = tokio::task::spawn_blocking(move || hash(&reading, &counting)).await;
+        let hashed = tokio::task::spawn_blocking(move || hash(File::open(reading)?, &counting)).await;
         bar.finish_and_clear();
         let (size_bytes, sha256) = hashed
             .map_err(|error| Failure::file(&path)(io::Error::other(error)))?
@@ -47,9 +48,22 @@ impl LocalFile {
     }
 }
 
-/// Size and SHA-256 of a file.
-fn hash(path: &Path, bar: &ProgressBar) -> io::Result<(u64, String)> {
-    let mut file = std::fs::File::open(path)?;
+impl LocalFile {
+    /// SHA-256 of some of its bytes, lower-case hex.
+    pub(crate) async fn hash_piece(&self, from: u64, length: u64) -> Result<String, Failure> {
+        let path = self.path.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(from))?;
+            hash(file.take(length), &ProgressBar::hidden())
+        });
+        let hashed = hashed.await.map_err(|error| Failure::file(&self.path)(io::Error::other(error)))?;
+        Ok(hashed.map_err(Failure::file(&self.path))?.1)
+    }
+}
+
+/// Size and SHA-256 of what is read.
+fn hash(mut file: impl Read, bar: &ProgressBar) -> io::Result<(u64, String)> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0_u8; BUFFER_BYTES];
     let mut size: u64 = 0;

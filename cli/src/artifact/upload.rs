@@ -10,8 +10,9 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::door::{Put, Signed};
+use super::door::{Piece, Put, Signed};
 use super::file::{LocalFile, hex};
+use super::parts::Cut;
 use super::{FIRST, register};
 use crate::api::{Api, Call, Reply};
 use crate::context::{Context, key_value, put};
@@ -23,7 +24,7 @@ use crate::{progress, table};
 /// How many uploads of the same file may have ended badly before a key of this moment is used.
 const EDITIONS: u32 = 5;
 /// How often the bytes are sent.
-const PUTS: u32 = 6;
+pub(super) const PUTS: u32 = 6;
 /// How long to wait where the service does not say.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -47,6 +48,9 @@ pub(crate) struct UploadArgs {
     /// Use the bare upload URL, even where the store can check the digest itself.
     #[arg(long)]
     bare: bool,
+    /// Send the file in parts, as files above 5 GiB always are: four at a time, each tried again by itself.
+    #[arg(long, conflicts_with = "bare")]
+    multipart: bool,
     /// How long to wait for the service to check the bytes, in seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     timeout: u64,
@@ -68,14 +72,16 @@ pub(crate) struct Wish {
     pub(crate) content_type: Option<String>,
     pub(crate) labels: Option<Value>,
     pub(crate) access: Option<String>,
+    /// In parts, however small it is.
+    pub(crate) multipart: bool,
 }
 
 /// Uploads files.
 #[derive(Debug)]
 pub(crate) struct Uploader<'a> {
-    api: &'a Api,
-    out: Output,
-    http: reqwest::Client,
+    pub(super) api: &'a Api,
+    pub(super) out: Output,
+    pub(super) http: reqwest::Client,
     door: Door,
     limit: Duration,
 }
@@ -89,6 +95,7 @@ pub(super) async fn run(context: &Context, args: UploadArgs) -> Result<(), Failu
         content_type: args.content_type,
         labels: register::labels(args.labels),
         access: args.access,
+        multipart: args.multipart,
     };
     let uploader = Uploader::new(&context.api, context.out, door, Duration::from_secs(args.timeout))?;
     let artifact = uploader.upload(&file, &wish).await?;
@@ -105,7 +112,10 @@ impl<'a> Uploader<'a> {
     pub(crate) async fn upload(&self, file: &LocalFile, wish: &Wish) -> Result<Value, Failure> {
         let deadline = Deadline::after(self.limit);
         let mut upload = self.begin(&declaration(file, wish)).await?;
-        if state(&upload) == "INITIATED"
+        let cut = Cut::of(&upload)?;
+        if let (Some(cut), "INITIATED") = (cut, state(&upload)) {
+            self.send_parts(&id(&upload)?, file, cut, &deadline).await?;
+        } else if state(&upload) == "INITIATED"
             && let Some(artifact) = self.send(&mut upload, file, wish, &deadline).await?
         {
             return Ok(artifact);
@@ -152,7 +162,8 @@ impl<'a> Uploader<'a> {
         let bar = progress::bytes(self.out, "uploading", file.size_bytes);
         for attempt in 1..=PUTS {
             let door = self.choose(upload, wish)?;
-            if matches!(door.put(&self.http, file, &bar).await?, Put::There) {
+            let whole = Piece { from: 0, length: file.size_bytes };
+            if matches!(door.put(&self.http, file, whole, &bar).await?, Put::There) {
                 bar.finish_and_clear();
                 return Ok(None);
             }
@@ -182,7 +193,7 @@ impl<'a> Uploader<'a> {
         Signed::bare(upload, wish.content_type.as_deref())
     }
 
-    async fn complete(&self, id: &str, file: &LocalFile) -> Result<Reply, Failure> {
+    pub(super) async fn complete(&self, id: &str, file: &LocalFile) -> Result<Reply, Failure> {
         let body = json!({ "checksum": file.sha256 });
         self.api.send(Call::post(&["v1", "artifacts", "uploads", id, "complete"], body).repeatable()).await
     }
@@ -194,23 +205,31 @@ impl<'a> Uploader<'a> {
         file: &LocalFile,
         deadline: &Deadline,
     ) -> Result<Value, Failure> {
-        let bar = progress::waiting(self.out, "checking");
+        let waiting = progress::waiting(self.out, "checking");
+        let reading = progress::bytes(self.out, "checking", file.size_bytes);
         let what = format!("the bytes of `{id}` are still being checked");
         loop {
             let pause = match self.complete(id, file).await {
                 Ok(reply) if reply.status == 200 => {
-                    bar.finish_and_clear();
+                    waiting.finish_and_clear();
+                    reading.finish_and_clear();
                     return reply.json();
                 }
                 Ok(reply) => reply.retry_after().unwrap_or(LOOK_AGAIN),
                 Err(failure) if is_busy(&failure) => LOOK_AGAIN,
                 Err(failure) => return Err(failure),
             };
-            bar.tick();
-            deadline.pause(pause, &what).await?;
-            while state(&self.look(id).await?) == "COMPLETING" {
-                bar.tick();
+            loop {
+                waiting.tick();
                 deadline.pause(pause, &what).await?;
+                let upload = self.look(id).await?;
+                if state(&upload) != "COMPLETING" {
+                    break;
+                }
+                if let Some(verified) = table::member(&upload, "verified_bytes").as_u64() {
+                    waiting.finish_and_clear();
+                    reading.set_position(verified);
+                }
             }
         }
     }
@@ -225,6 +244,7 @@ fn declaration(file: &LocalFile, wish: &Wish) -> Value {
     put(&mut body, "content_type", wish.content_type.clone());
     put(&mut body, "labels", wish.labels.clone());
     put(&mut body, "access", wish.access.clone());
+    put(&mut body, "multipart", wish.multipart.then_some(true));
     Value::Object(body)
 }
 
@@ -254,7 +274,7 @@ fn is_over(failure: &Failure) -> bool {
 }
 
 /// Whether somebody else is completing the upload.
-fn is_busy(failure: &Failure) -> bool {
+pub(super) fn is_busy(failure: &Failure) -> bool {
     failure.code() == "UPLOAD_IN_PROGRESS"
 }
 

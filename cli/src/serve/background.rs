@@ -1,4 +1,5 @@
-//! What runs beside the requests: checks of artifacts, the sweep every minute, and the looks of the sentinel.
+//! What runs beside the requests: checks of artifacts, uploads that are left to a task, the sweep every minute, and the
+//! looks of the sentinel.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use shared::{
 use tokio::{sync::watch, time::Instant};
 
 mod checks;
+mod uploads;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -23,6 +25,7 @@ pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) 
         () = sweeps(&service) => {}
         () = watch(&service) => {}
         () = checks::run(Arc::clone(&service)) => {}
+        () = uploads::run(Arc::clone(&service)) => {}
     }
 }
 

@@ -202,7 +202,7 @@ impl World {
         door: fn(&shared::ports::objects::UploadDoors, usize) -> Put,
     ) {
         let doors = uploads::doors(&self.context, &self.objects(), upload).await.unwrap();
-        let put = Put { now: self.clock.now_ms(), ..door(&doors, content.len()) };
+        let put = Put { now: self.clock.now_ms(), ..door(doors.as_ref().unwrap(), content.len()) };
         self.store.send(&put, body(content)).await.unwrap();
     }
 

@@ -196,3 +196,98 @@ async fn a_digest_that_the_store_refuses_is_a_checksum_mismatch() {
     assert_eq!(error["code"], "CHECKSUM_MISMATCH");
     assert_eq!(double.count("PUT /locked"), 1);
 }
+
+const PARTS: &str = "POST /v1/artifacts/uploads/upl_1/parts";
+
+/// An upload of fifteen bytes in four parts.
+fn in_parts(state: &str) -> Value {
+    json!({"upload_id": "upl_1", "state": state, "sha256": SHA256, "size_bytes": 15, "upload_url": null,
+        "checksum_locked": null, "multipart": {"part_size_bytes": 4, "part_count": 4}, "url_expires_at": null,
+        "created_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-02T00:00:00Z"})
+}
+
+fn lacks(parts: &[u64]) -> Answer {
+    Answer::json(
+        409,
+        &json!({"code": "OBJECT_NOT_UPLOADED", "message": "parts are missing", "request_id": "req-7",
+            "details": {"missing_parts": parts, "missing_count": parts.len()}}),
+    )
+}
+
+/// A service that takes parts, of which these are missing at first.
+fn taking_parts(double: &Double, seen: &Seen, missing: &[u64]) -> Answer {
+    match (seen.line().as_str(), double.count(COMPLETE)) {
+        (INITIATE, _) => Answer::json(201, &in_parts("INITIATED")),
+        (LOOK, _) if double.count(COMPLETE) == 0 => Answer::json(200, &in_parts("INITIATED")),
+        (LOOK, _) => Answer::json(200, &in_parts("COMPLETED")),
+        (PARTS, _) => {
+            let number = seen.json()["parts"][0]["part_number"].as_u64().unwrap();
+            let door = json!({"part_number": number, "url": format!("{}/part/{number}?signed", double.base_url),
+                "headers": {"x-amz-checksum-sha256": format!("of part {number}")}});
+            Answer::json(200, &json!({"parts": [door], "url_expires_at": "2026-01-01T01:00:00Z"}))
+        }
+        (COMPLETE, 0) => lacks(missing),
+        (COMPLETE, 1) => {
+            let answer = json!({"upload_id": "upl_1", "state": "COMPLETING", "retry_after_seconds": 1});
+            Answer::json(202, &answer).header("retry-after", "1")
+        }
+        (COMPLETE, _) => Answer::json(200, &artifact()),
+        (line, _) if line.starts_with("PUT /part/") => Answer::empty(200),
+        (other, _) => panic!("unexpected {other}"),
+    }
+}
+
+#[tokio::test]
+async fn parts_are_sent_one_by_one_with_their_digests_and_headers() {
+    let double = Double::start(|double, seen| taking_parts(double, seen, &[1, 2, 3, 4])).await;
+    assert_eq!(code(&run(&double, &["--multipart"]).await), 0);
+    assert_eq!(double.only(INITIATE).json()["multipart"], true);
+    for (number, bytes) in (1..).zip(BYTES.chunks(4)) {
+        let put = double.only(&format!("PUT /part/{number}"));
+        assert_eq!(
+            (put.body.as_slice(), put.header("content-length")),
+            (bytes, bytes.len().to_string().as_str())
+        );
+        assert_eq!(put.header("x-amz-checksum-sha256"), format!("of part {number}"));
+        assert_eq!(put.header("authorization"), "", "the token is not the store's business");
+    }
+    let asked: Vec<Value> =
+        double.seen().iter().filter(|seen| seen.line() == PARTS).map(Seen::json).collect();
+    let first = asked.iter().find(|asked| asked["parts"][0]["part_number"] == 1).unwrap();
+    assert_eq!(
+        first["parts"][0]["sha256"],
+        "0ebdc3317b75839f643387d783535adc360ca01f33c75f7c1e7373adcd675c0b"
+    );
+}
+
+#[tokio::test]
+async fn only_the_parts_that_are_missing_are_sent_and_each_is_tried_again_by_itself() {
+    let double = Double::start(|double, seen| match seen.line().as_str() {
+        "PUT /part/3" if double.count("PUT /part/3") == 0 => Answer::empty(503),
+        _ => taking_parts(double, seen, &[2, 3]),
+    })
+    .await;
+    assert_eq!(code(&run(&double, &["--multipart"]).await), 0);
+    let puts = |number: u64| double.count(&format!("PUT /part/{number}"));
+    assert_eq!((puts(1), puts(2), puts(3), puts(4)), (0, 1, 2, 0));
+    assert_eq!(double.count(PARTS), 3, "a fresh URL for each attempt");
+}
+
+#[tokio::test]
+async fn a_service_that_cuts_a_file_into_parts_gets_parts() {
+    let double = Double::start(|double, seen| taking_parts(double, seen, &[1, 2, 3, 4])).await;
+    assert_eq!(code(&run(&double, &[]).await), 0);
+    assert_eq!(double.count(PARTS), 4);
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_part_ends_the_command() {
+    let double = Double::start(|double, seen| match seen.line().as_str() {
+        PARTS => Answer::refusal(422, "INVALID_MEMBER"),
+        _ => taking_parts(double, seen, &[1]),
+    })
+    .await;
+    let output = run(&double, &["--multipart"]).await;
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("INVALID_MEMBER"));
+}

@@ -1,4 +1,5 @@
-//! `POST /v1/artifacts/uploads`, and `GET`, `DELETE` of an upload: begins an upload, shows it with fresh URLs, aborts it.
+//! `POST /v1/artifacts/uploads`, `POST …/parts`, and `GET`, `DELETE` of an upload: begins an upload, makes URLs for its
+//! parts, shows it with fresh URLs, aborts it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,11 +11,13 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::{
     app::{
         context::Context,
         error::AppError,
         idempotency::Made,
+        parts::{self, Wanted},
         uploads::{self, Initiation},
     },
     domain::{
@@ -24,14 +27,17 @@ use shared::{
     },
     http::{
         auth::Authenticated,
-        body::{self},
+        body::{self, JsonBytes},
         error::ApiError,
         idempotent::{self, Creating, Outcome},
         text::{self, Whole},
         views::{self, DoorsView, UploadView},
     },
-    ports::objects::{Objects, UploadDoors},
+    ports::objects::Objects,
 };
+
+/// For how many parts one call makes URLs.
+const MAX_PARTS_A_CALL: usize = 200;
 
 /// What this function needs.
 #[derive(Debug, Clone)]
@@ -53,6 +59,7 @@ pub fn router(ports: Ports) -> Router {
     Router::new()
         .route("/v1/artifacts/uploads", post(initiate))
         .route("/v1/artifacts/uploads/{upload_id}", get(show).delete(abort))
+        .route("/v1/artifacts/uploads/{upload_id}/parts", post(parts))
         .with_state(ports)
 }
 
@@ -70,9 +77,6 @@ struct Request {
 
 impl Request {
     fn read(self, max_size: u64) -> Result<Initiation, ApiError> {
-        if self.multipart == Some(true) {
-            return Err(AppError::NotSupportedYet("multipart").into());
-        }
         let access: Option<Access> = text::read_option("access", self.access.as_deref())?;
         if access == Some(Access::ClientAuthenticates) {
             let rule = "`client_authenticates` is for external artifacts alone: use `token` or `public`";
@@ -89,6 +93,7 @@ impl Request {
             content_type: self.content_type,
             labels,
             access: access.unwrap_or(Access::Public),
+            multipart: self.multipart.unwrap_or_default(),
         })
     }
 }
@@ -126,7 +131,8 @@ async fn initiate(
         Outcome::Before(_) => return Err(AppError::IdempotencyKeyReused.into()),
     };
     let expires_at = views::time(upload.expires_at);
-    let body = Initiated { upload_id: upload.upload_id, doors: doors.into(), expires_at };
+    let doors = DoorsView::new(&upload, doors);
+    let body = Initiated { upload_id: upload.upload_id, doors, expires_at };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -144,12 +150,53 @@ async fn show(
 /// An upload that ends before, in milliseconds, is shown without doors: stores sign no URL for less than a second.
 const DOORS_LEAST_MS: i64 = 2_000;
 
-async fn open_doors(ports: &Ports, upload: &Upload) -> Result<Option<UploadDoors>, ApiError> {
+async fn open_doors(ports: &Ports, upload: &Upload) -> Result<Option<DoorsView>, ApiError> {
     let left = upload.expires_at.saturating_sub(ports.context.clock.now_ms());
     if upload.state != UploadState::Initiated || left < DOORS_LEAST_MS {
         return Ok(None);
     }
-    Ok(Some(uploads::doors(&ports.context, &ports.objects, upload).await?))
+    let doors = uploads::doors(&ports.context, &ports.objects, upload).await?;
+    Ok(Some(DoorsView::new(upload, doors)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartsRequest {
+    parts: Vec<PartRequest>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartRequest {
+    part_number: Whole,
+    sha256: Option<String>,
+}
+
+impl PartsRequest {
+    fn read(&self) -> Result<Vec<Wanted>, ApiError> {
+        if !(1..=MAX_PARTS_A_CALL).contains(&self.parts.len()) {
+            return Err(ApiError::invalid("parts", format!("1 to {MAX_PARTS_A_CALL} parts are allowed")));
+        }
+        let part = |(place, part): (usize, &PartRequest)| {
+            let member = format!("parts[{place}].sha256");
+            let sha256 = text::read_option(&member, part.sha256.as_deref())?;
+            Ok(Wanted { part_number: part.part_number.0, sha256 })
+        };
+        self.parts.iter().enumerate().map(part).collect()
+    }
+}
+
+async fn parts(
+    State(ports): State<Ports>,
+    Authenticated(caller): Authenticated,
+    Path(id): Path<String>,
+    JsonBytes(bytes): JsonBytes,
+) -> Result<Json<Value>, ApiError> {
+    caller.need(Scope::ArtifactsWrite)?;
+    let id = text::read_path(&id)?;
+    let wanted = body::parse::<PartsRequest>(&bytes)?.read()?;
+    let doors = parts::doors(&ports.context, &ports.objects, &caller, id, &wanted).await?;
+    Ok(Json(views::parts(doors)))
 }
 
 async fn abort(

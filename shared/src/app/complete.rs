@@ -28,10 +28,11 @@ use crate::{
 };
 
 mod large;
+mod parts;
 mod proof;
 
-pub(super) use self::large::take_over;
 pub use self::large::{arrived, resume};
+pub(super) use self::large::{let_go, take_over};
 
 /// How long whoever completes an upload has for it.
 const LEASE_MS: i64 = 120_000;
@@ -56,7 +57,7 @@ pub fn failed(upload: &Upload) -> AppError {
 /// Completes an upload, or says why not.
 ///
 /// # Errors
-/// [`AppError::OtherChecksum`], [`AppError::ObjectNotUploaded`], [`AppError::UploadFailed`],
+/// [`AppError::OtherChecksum`], [`AppError::ObjectNotUploaded`], [`AppError::PartsMissing`], [`AppError::UploadFailed`],
 /// [`AppError::UploadInProgress`], [`AppError::UploadExpired`], [`AppError::UploadAborted`],
 /// [`AppError::ArtifactExists`], [`AppError::ArtifactRevoked`], and those of the stores.
 pub async fn complete(
@@ -72,6 +73,9 @@ pub async fn complete(
     }
     if let Some(given) = checksum.filter(|given| *given != found.value.sha256) {
         return Err(AppError::OtherChecksum { declared: found.value.sha256, given });
+    }
+    if found.value.multipart.is_some() {
+        return parts::complete(context, objects, found).await;
     }
     let leased = lease(context, &found, LEASE_MS).await?;
     if leased.value.size_bytes > context.settings.copy_at_once_max_bytes {
@@ -207,7 +211,7 @@ async fn fail(
         Ok(()) => {
             let code = upload.failure.as_ref().map(|failure| failure.code.as_str());
             tracing::warn!(event = "upload_rejected", upload.id = %upload.upload_id, code, "an upload is rejected");
-            discard(objects, upload.upload_id, None).await;
+            discard(objects, upload.upload_id, upload.multipart.as_ref(), None).await;
             error
         }
         Err(AppError::Raced) => AppError::UploadInProgress,
@@ -244,7 +248,8 @@ async fn settle(
     for _ in 0..8 {
         match settle_once(context, caller, leased, key, &stat).await {
             Ok((artifact, served)) => {
-                discard(objects, leased.value.upload_id, served.then_some(key)).await;
+                let upload = &leased.value;
+                discard(objects, upload.upload_id, upload.multipart.as_ref(), served.then_some(key)).await;
                 return Ok(artifact);
             }
             // Either another upload of the same bytes was first, or the lease is gone: look again.
@@ -276,6 +281,7 @@ async fn settle_once(
     upload.state = UploadState::Completed;
     upload.lease = None;
     upload.deferred = false;
+    upload.hashed = None;
     let mut batch = Batch::default();
     let existing = same_bytes(context, &upload.sha256, upload.access, None).await?;
     let (artifact, fresh) = match existing {
@@ -294,7 +300,7 @@ async fn settle_once(
         claim_access(context, &mut batch, &artifact).await?;
         let check = super::external::Check {
             checked_at: context.clock.now_ms(),
-            means: Verification::StoreChecksum,
+            means: means(key),
             result: super::external::CheckResult::Match,
             code: None,
             message: None,
@@ -307,12 +313,22 @@ async fn settle_once(
     Ok((artifact, fresh))
 }
 
+/// By which means the digest was proved: stores tell none of what came in parts, so that was read.
+fn means(key: ObjectKey) -> Verification {
+    match key {
+        ObjectKey::Whole(_) => Verification::Fetched,
+        ObjectKey::Staging(_) | ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Part(..) => {
+            Verification::StoreChecksum
+        }
+    }
+}
+
 fn make(context: &Context, upload: &Upload, id: ArtifactId, key: ObjectKey, stat: &ObjectStat) -> Artifact {
     let now = context.clock.now_ms();
     Artifact {
         artifact_id: id,
         state: ArtifactState::Available,
-        verification: Some(Verification::StoreChecksum),
+        verification: Some(means(key)),
         sha256: upload.sha256,
         size_bytes: upload.size_bytes,
         location: Location::Managed { upload_id: upload.upload_id, key, version: stat.version.clone() },

@@ -67,6 +67,12 @@ pub struct Settings {
     pub catalogue_max_stale_ms: i64,
     /// The largest upload, in bytes, whose copy is made while its uploader waits; a larger one is completed by a task.
     pub copy_at_once_max_bytes: u64,
+    /// The size of a part, in bytes, below which uploads are not cut.
+    pub least_part_bytes: u64,
+    /// After how many bytes a hash under way is written down.
+    pub slice_bytes: u64,
+    /// How long one task hashes before it leaves the rest to another, in milliseconds.
+    pub slice_budget_ms: i64,
     /// How long after the first failure an external check is made again, in milliseconds; it doubles up to an hour.
     pub recheck_first_ms: i64,
     /// How long external bytes may be read before the rest is left to another task; `None`: to their end.

@@ -64,6 +64,12 @@ pub enum AppError {
     /// Nothing was PUT yet.
     #[error("nothing has been stored through the upload's URLs yet: PUT the bytes, then complete again")]
     ObjectNotUploaded,
+    /// Parts of the upload are missing, or of another size than they should have; in order and never empty.
+    #[error(
+        "the parts of the upload are not all there: {} missing or of another size, the first of them part {}; PUT them, then complete again",
+        .0.len(), .0.first().copied().unwrap_or(1)
+    )]
+    PartsMissing(Vec<u32>),
     /// Somebody else is completing it.
     #[error("the upload is being completed: ask again in a moment")]
     UploadInProgress,

@@ -17,6 +17,7 @@ use crate::{
     domain::{
         artifact::{Artifact, Location},
         ids::{ReleaseId, UploadId},
+        multipart::Multipart,
         upload::{ObjectKey, Upload, UploadState},
     },
     ports::{items::Expect, objects::Objects, tasks::Task},
@@ -62,7 +63,7 @@ async fn sweep_upload(
 ) -> Result<(), AppError> {
     let now = context.clock.now_ms();
     let Some(found) = context.store.get::<Upload>(keys::upload(id)).await? else {
-        return close(context, objects, id, None).await;
+        return close(context, objects, id, None, None).await;
     };
     let upload = &found.value;
     match upload.state {
@@ -72,6 +73,9 @@ async fn sweep_upload(
         {
             // A copy that takes long holds up no other upload where there is somebody else to make it.
             if upload.deferred && context.tasks.is_some() {
+                if upload.lease.is_some() {
+                    complete::let_go(context, &found).await?;
+                }
                 context.start(&Task::Finish { upload_id: id }).await;
                 return Ok(());
             }
@@ -83,7 +87,7 @@ async fn sweep_upload(
                 return Ok(());
             }
             let served = served(context, upload).await?;
-            close(context, objects, id, served).await
+            close(context, objects, id, upload.multipart.as_ref(), served).await
         }
     }
 }
@@ -114,9 +118,10 @@ async fn close(
     context: &Context,
     objects: &Arc<dyn Objects>,
     id: UploadId,
+    multipart: Option<&Multipart>,
     served: Option<ObjectKey>,
 ) -> Result<(), AppError> {
-    discard(objects, id, served).await;
+    discard(objects, id, multipart, served).await;
     let mut batch = Batch::default();
     batch.delete(keys::open_upload(id), Expect::Anything);
     context.store.commit(batch).await

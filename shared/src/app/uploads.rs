@@ -18,10 +18,12 @@ use crate::{
         artifact::Access,
         digest::Sha256,
         ids::UploadId,
+        multipart::{MAX_WHOLE_BYTES, Multipart},
         upload::{ObjectKey, Upload, UploadState},
     },
     ports::{
         items::Expect,
+        large_objects::{Large, LargeObjects},
         objects::{Objects, UploadDoors, UploadGrant},
     },
 };
@@ -46,6 +48,8 @@ pub struct Initiation {
     pub labels: BTreeMap<String, String>,
     /// Who may download.
     pub access: Access,
+    /// Whether its bytes are to come in parts, however few they are.
+    pub multipart: bool,
 }
 
 /// Begins an upload.
@@ -58,13 +62,20 @@ pub async fn initiate(
     caller: &Caller,
     initiation: &Initiation,
     claim: Option<&Claim>,
-) -> Result<(Upload, UploadDoors), AppError> {
+) -> Result<(Upload, Option<UploadDoors>), AppError> {
     let largest = context.settings.upload_max_size_bytes;
     if initiation.size_bytes > largest {
         return Err(AppError::invalid("size_bytes", format!("an upload has at most {largest} bytes here")));
     }
     same_bytes(context, &initiation.sha256, initiation.access, None).await?;
-    let upload = make(context, caller, initiation)?;
+    let mut upload = make(context, caller, initiation)?;
+    if initiation.multipart {
+        in_parts(objects)?;
+    }
+    // Whatever is larger than every store takes at once comes in parts, where there are any.
+    if initiation.multipart || (initiation.size_bytes > MAX_WHOLE_BYTES && objects.large().is_some()) {
+        upload.multipart = Some(Multipart::cut(upload.size_bytes, context.settings.least_part_bytes));
+    }
     let doors = doors(context, objects, &upload).await?;
     let mut batch = Batch::default();
     let kept = upload.expires_at.div_euclid(1000).saturating_add(KEPT_SECONDS);
@@ -100,12 +111,14 @@ fn make(context: &Context, caller: &Caller, initiation: &Initiation) -> Result<U
         lease: None,
         fence: 0,
         deferred: false,
+        multipart: None,
+        hashed: None,
         artifact_id: None,
         failure: None,
     })
 }
 
-/// Makes fresh URLs for an upload; they end with it at the latest.
+/// Makes fresh URLs for an upload, which end with it at the latest; none for one that comes in parts.
 ///
 /// # Errors
 /// [`AppError::Objects`]
@@ -113,18 +126,43 @@ pub async fn doors(
     context: &Context,
     objects: &Arc<dyn Objects>,
     upload: &Upload,
-) -> Result<UploadDoors, AppError> {
+) -> Result<Option<UploadDoors>, AppError> {
+    if upload.multipart.is_some() {
+        return Ok(None);
+    }
     let now = context.clock.now_ms();
-    let left = upload.expires_at.saturating_sub(now).clamp(0, URL_LIFETIME_MS);
     let grant = UploadGrant {
         upload_id: upload.upload_id,
         size_bytes: upload.size_bytes,
         sha256: upload.sha256,
         content_type: upload.content_type.clone(),
         now,
-        expires_in: Duration::from_millis(u64::try_from(left).unwrap_or(0)),
+        expires_in: lifetime(upload, now),
     };
-    Ok(objects.presign_upload(&grant).await?)
+    Ok(Some(objects.presign_upload(&grant).await?))
+}
+
+/// How long URLs of an upload are asked to live.
+pub(super) fn lifetime(upload: &Upload, now: i64) -> Duration {
+    let left = upload.expires_at.saturating_sub(now).clamp(0, URL_LIFETIME_MS);
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
+}
+
+/// The side of the store that takes uploads in parts.
+///
+/// # Errors
+/// [`AppError::Invalid`] where it takes none.
+pub(super) fn in_parts(objects: &Arc<dyn Objects>) -> Result<&dyn LargeObjects, AppError> {
+    objects
+        .large()
+        .ok_or_else(|| AppError::invalid("multipart", "the object store takes no uploads in parts"))
+}
+
+/// An upload in parts as its store knows it; `None` while it was not begun.
+pub(super) fn large(upload: &Upload) -> Option<Large> {
+    let cut = upload.multipart.clone()?;
+    let begun = cut.begun.clone()?;
+    Some(Large { upload_id: upload.upload_id, size_bytes: upload.size_bytes, cut, begun })
 }
 
 /// Asks that an upload has not ended without an artifact: no URL is made for one that has.
@@ -197,20 +235,39 @@ pub async fn abort(
     })
     .await?;
     if changed {
-        discard(objects, id, None).await;
+        discard(objects, id, upload.multipart.as_ref(), None).await;
     }
     Ok(upload)
 }
 
 /// Removes what an ended upload has left in the store, but for the key that is served. What cannot be removed now is
 /// only a loss of space, so it is logged and no error.
-pub async fn discard(objects: &Arc<dyn Objects>, id: UploadId, served: Option<ObjectKey>) {
-    for key in [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)] {
+pub async fn discard(
+    objects: &Arc<dyn Objects>,
+    id: UploadId,
+    multipart: Option<&Multipart>,
+    served: Option<ObjectKey>,
+) {
+    if let Some(cut) = multipart {
+        discard_parts(objects, id, cut).await;
+    }
+    let whole = ObjectKey::Whole(id);
+    let keys = [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)];
+    let keys = if multipart.is_some() { &[whole][..] } else { &keys[..] };
+    for &key in keys {
         if Some(key) == served {
             continue;
         }
         if let Err(error) = objects.delete(&key).await {
             tracing::warn!(upload.id = %id, error = %error, "stored bytes of an ended upload could not be removed");
         }
+    }
+}
+
+/// What was begun in parts is ended, and the parts with it.
+async fn discard_parts(objects: &Arc<dyn Objects>, id: UploadId, cut: &Multipart) {
+    let (Some(store), Some(begun)) = (objects.large(), &cut.begun) else { return };
+    if let Err(error) = store.abort(id, &begun.store_id).await {
+        tracing::warn!(upload.id = %id, error = %error, "stored parts of an ended upload could not be removed");
     }
 }

@@ -60,7 +60,7 @@ pub struct Put {
 }
 
 impl Put {
-    fn to(url: &str, headers: &BTreeMap<String, String>, content_length: u64) -> Self {
+    pub(super) fn to(url: &str, headers: &BTreeMap<String, String>, content_length: u64) -> Self {
         let (path, query) = url.split_once('?').expect("a signed URL has a query");
         let (_, key) = path.split_once("/v1/objects/").expect("the path of every URL is /v1/objects/{key}");
         Self {
@@ -148,8 +148,12 @@ impl Store {
 
     /// Fails the test if anything is stored under any key of the upload.
     pub async fn assert_nothing_of(&self, upload_id: UploadId) {
-        for key in [ObjectKey::Staging(upload_id), ObjectKey::Locked(upload_id), ObjectKey::Copied(upload_id)]
-        {
+        for key in [
+            ObjectKey::Staging(upload_id),
+            ObjectKey::Locked(upload_id),
+            ObjectKey::Copied(upload_id),
+            ObjectKey::Whole(upload_id),
+        ] {
             let found = self.objects.stat(&key).await;
             assert!(
                 matches!(found, Err(ObjectError::NotFound(missing)) if missing == key),

@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{
     artifact::Access,
     digest::Sha256,
+    hashing::SavedHash,
     ids::{ArtifactId, TokenId, UploadId},
+    multipart::Multipart,
     names::ProductId,
     platform::{WordError, word_type},
 };
@@ -20,7 +22,7 @@ word_type!(
     }
 );
 
-/// A key of managed storage. Keys are never named by a digest, and only the last two are ever served.
+/// A key of managed storage. Keys are never named by a digest, and nothing is ever served from staging or parts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectKey {
     /// Where the bare door puts bytes: nothing is served from here.
@@ -29,6 +31,10 @@ pub enum ObjectKey {
     Locked(UploadId),
     /// The proved copy of what came through the bare door.
     Copied(UploadId),
+    /// What the parts of an upload were put together to.
+    Whole(UploadId),
+    /// One part of an upload, in a store that keeps parts as objects: nothing is served from here.
+    Part(UploadId, u32),
 }
 
 /// The text is no key of managed storage.
@@ -40,7 +46,9 @@ impl ObjectKey {
     /// The upload that it belongs to.
     pub fn upload_id(self) -> UploadId {
         match self {
-            Self::Staging(id) | Self::Locked(id) | Self::Copied(id) => id,
+            Self::Staging(id) | Self::Locked(id) | Self::Copied(id) | Self::Whole(id) | Self::Part(id, _) => {
+                id
+            }
         }
     }
 }
@@ -51,6 +59,8 @@ impl fmt::Display for ObjectKey {
             Self::Staging(id) => write!(f, "staging/{id}"),
             Self::Locked(id) => write!(f, "objects/{id}/locked"),
             Self::Copied(id) => write!(f, "objects/{id}/copy"),
+            Self::Whole(id) => write!(f, "objects/{id}/whole"),
+            Self::Part(id, number) => write!(f, "parts/{id}/{number}"),
         }
     }
 }
@@ -69,9 +79,15 @@ impl FromStr for ObjectKey {
         if let Some(rest) = text.strip_prefix("staging/") {
             return Ok(Self::Staging(id(rest)?));
         }
+        if let Some((rest, number)) = text.strip_prefix("parts/").and_then(|rest| rest.split_once('/')) {
+            let part = Self::Part(id(rest)?, number.parse().map_err(|_| ObjectKeyError)?);
+            // One spelling alone: no `+1`, no `01`.
+            return if part.to_string() == text { Ok(part) } else { Err(ObjectKeyError) };
+        }
         match text.strip_prefix("objects/").and_then(|rest| rest.split_once('/')) {
             Some((rest, "locked")) => Ok(Self::Locked(id(rest)?)),
             Some((rest, "copy")) => Ok(Self::Copied(id(rest)?)),
+            Some((rest, "whole")) => Ok(Self::Whole(id(rest)?)),
             _ => Err(ObjectKeyError),
         }
     }
@@ -128,12 +144,28 @@ pub struct Upload {
     /// Whether its completion was left to a task: whoever completes it again is told to wait.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deferred: bool,
+    /// How it is cut into parts, where its bytes come in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multipart: Option<Multipart>,
+    /// How far the bytes of its parts were hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashed: Option<Hashed>,
     /// What it became.
     #[serde(default)]
     pub artifact_id: Option<ArtifactId>,
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<Failure>,
+}
+
+/// How far the assembled bytes were hashed, and which bytes those are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// The state of the hash.
+    pub saved: SavedHash,
+    /// The store's version of the bytes, where it has versions.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// The right to complete an upload, for a while.
@@ -164,7 +196,13 @@ mod tests {
     #[test]
     fn a_key_reads_back_as_it_was_written_and_others_are_refused() {
         let id = UploadId::from_parts(1, 2);
-        for key in [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)] {
+        for key in [
+            ObjectKey::Staging(id),
+            ObjectKey::Locked(id),
+            ObjectKey::Copied(id),
+            ObjectKey::Whole(id),
+            ObjectKey::Part(id, 10_000),
+        ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }
         for text in [
@@ -174,6 +212,11 @@ mod tests {
             "objects/x/copy",
             &format!("objects/{id}/other"),
             &format!("staging/{id}/x"),
+            &format!("parts/{id}"),
+            &format!("parts/{id}/"),
+            &format!("parts/{id}/01"),
+            &format!("parts/{id}/+1"),
+            &format!("parts/{id}/1/2"),
         ] {
             assert_eq!(text.parse::<ObjectKey>(), Err(ObjectKeyError), "{text}");
         }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::{app::error::AppError, domain::upload::FailureCode, ports::objects::ReceiveError};
 
+/// How many missing parts an answer names; the others are told when these are there.
+const MAX_PARTS_TOLD: usize = 1_000;
+
 /// An error as callers see it. `http::layer` writes it into the envelope, with the request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -87,6 +90,11 @@ fn failure_code(code: FailureCode) -> &'static str {
     }
 }
 
+/// The parts that are missing, the first of them by number.
+fn missing(parts: &[u32]) -> Value {
+    json!({ "missing_parts": parts.get(..MAX_PARTS_TOLD).unwrap_or(parts), "missing_count": parts.len() })
+}
+
 impl From<AppError> for ApiError {
     fn from(error: AppError) -> Self {
         use StatusCode as S;
@@ -113,6 +121,9 @@ impl From<AppError> for ApiError {
             AppError::OtherChecksum { .. } => plain(S::UNPROCESSABLE_ENTITY, "CHECKSUM_MISMATCH"),
             AppError::UploadFailed { code, .. } => plain(S::UNPROCESSABLE_ENTITY, failure_code(*code)),
             AppError::ObjectNotUploaded => plain(S::CONFLICT, "OBJECT_NOT_UPLOADED"),
+            AppError::PartsMissing(parts) => {
+                plain(S::CONFLICT, "OBJECT_NOT_UPLOADED").with_details(missing(parts))
+            }
             AppError::UploadInProgress => plain(S::CONFLICT, "UPLOAD_IN_PROGRESS").after(1),
             AppError::UploadExpired => plain(S::GONE, "UPLOAD_EXPIRED"),
             AppError::UploadAborted => plain(S::GONE, "UPLOAD_ABORTED"),

@@ -20,7 +20,10 @@ use crate::{
         token::Token,
         upload::{Upload, UploadState},
     },
-    ports::objects::UploadDoors,
+    ports::{
+        large_objects::{PartDoor, PartDoors},
+        objects::UploadDoors,
+    },
 };
 
 /// A time in RFC 3339, UTC, to the millisecond.
@@ -104,14 +107,18 @@ pub struct UploadView {
     artifact_id: Option<ArtifactId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_bytes: Option<u64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     doors: Option<DoorsView>,
 }
 
 impl UploadView {
     /// An upload, and the doors that are open.
-    pub fn new(upload: &Upload, doors: Option<UploadDoors>) -> Self {
+    pub fn new(upload: &Upload, doors: Option<DoorsView>) -> Self {
+        let reading = upload.state == UploadState::Completing && upload.multipart.is_some();
         Self {
+            verified_bytes: reading.then(|| upload.hashed.as_ref().map_or(0, |hashed| hashed.saved.bytes)),
             upload_id: upload.upload_id,
             state: upload.state,
             sha256: upload.sha256,
@@ -120,7 +127,7 @@ impl UploadView {
             expires_at: time(upload.expires_at),
             artifact_id: upload.artifact_id,
             reason: upload.failure.as_ref().map(|failure| format!("{}: {}", failure.code, failure.message)),
-            doors: doors.map(DoorsView::from),
+            doors,
         }
     }
 }
@@ -128,10 +135,10 @@ impl UploadView {
 /// The doors of an upload as callers see them.
 #[derive(Debug, Serialize)]
 pub struct DoorsView {
-    upload_url: String,
+    upload_url: Option<String>,
     checksum_locked: Option<LockedView>,
     multipart: Option<Value>,
-    url_expires_at: String,
+    url_expires_at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,17 +147,30 @@ struct LockedView {
     headers: BTreeMap<String, String>,
 }
 
-impl From<UploadDoors> for DoorsView {
-    fn from(doors: UploadDoors) -> Self {
+impl DoorsView {
+    /// The doors of an upload; one whose bytes come in parts has none, but says how it is cut.
+    pub fn new(upload: &Upload, doors: Option<UploadDoors>) -> Self {
+        let cut = upload.multipart.as_ref();
+        let (upload_url, locked, expires_at) = match doors {
+            Some(doors) => (Some(doors.upload_url), doors.checksum_locked, Some(doors.expires_at)),
+            None => (None, None, None),
+        };
         Self {
-            upload_url: doors.upload_url,
-            checksum_locked: doors
-                .checksum_locked
-                .map(|door| LockedView { url: door.url, headers: door.headers }),
-            multipart: None,
-            url_expires_at: time(doors.expires_at),
+            upload_url,
+            checksum_locked: locked.map(|door| LockedView { url: door.url, headers: door.headers }),
+            multipart: cut
+                .map(|cut| json!({ "part_size_bytes": cut.part_size_bytes, "part_count": cut.part_count })),
+            url_expires_at: expires_at.map(time),
         }
     }
+}
+
+/// Where parts of an upload are put.
+pub fn parts(doors: PartDoors) -> Value {
+    let part =
+        |door: PartDoor| json!({ "part_number": door.part_number, "url": door.url, "headers": door.headers });
+    let parts: Vec<Value> = doors.parts.into_iter().map(part).collect();
+    json!({ "parts": parts, "url_expires_at": time(doors.expires_at) })
 }
 
 /// A product as callers see it.

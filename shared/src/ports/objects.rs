@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+use super::large_objects::LargeObjects;
 use crate::domain::{digest::Sha256, upload::ObjectKey};
 
 /// What is stored under a key.
@@ -138,6 +139,11 @@ pub trait Objects: fmt::Debug + Send + Sync {
     /// # Errors
     /// - [`ObjectError::Unavailable`]: the store did not answer.
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError>;
+
+    /// Uploads in parts, where the store takes such.
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        None
+    }
 }
 
 /// Why a PUT through a signed URL was refused.

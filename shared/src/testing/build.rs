@@ -45,6 +45,9 @@ pub fn settings() -> Settings {
         catalogue_max_age_ms: 5_000,
         catalogue_max_stale_ms: 300_000,
         copy_at_once_max_bytes: u64::MAX,
+        least_part_bytes: 5 << 20,
+        slice_bytes: 1 << 30,
+        slice_budget_ms: i64::MAX,
         recheck_first_ms: 30_000,
         read_budget: None,
     }
@@ -89,6 +92,7 @@ pub fn initiation(content: &[u8]) -> Initiation {
         content_type: None,
         labels: BTreeMap::new(),
         access: Access::Public,
+        multipart: false,
     }
 }
 

@@ -2,15 +2,21 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 
 use super::gate::Trouble;
 use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
-    ports::objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+    ports::{
+        large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
+        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+    },
 };
 
 /// What is asked of the store.
@@ -26,6 +32,16 @@ pub enum Step {
     Download,
     /// [`Objects::delete`]
     Delete,
+    /// [`LargeObjects::begin`]
+    Begin,
+    /// [`LargeObjects::held`]
+    Held,
+    /// [`LargeObjects::assemble`]
+    Assemble,
+    /// [`LargeObjects::abort`]
+    Abort,
+    /// [`LargeObjects::read`]
+    Read,
 }
 
 /// An object store that fails where it is told to.
@@ -40,6 +56,10 @@ struct Plan {
     orders: Vec<(Step, Trouble)>,
     /// What the next copies are said to have as their digests.
     proofs: VecDeque<Option<Sha256>>,
+    /// After how many bytes the next reads break off.
+    torn: VecDeque<u64>,
+    /// From which bytes on was read.
+    reads: Vec<u64>,
 }
 
 impl FailingObjects {
@@ -56,6 +76,16 @@ impl FailingObjects {
     /// Answers the next promote with a copy of another digest, or of none.
     pub fn next_copy_proves(&self, sha256: Option<Sha256>) {
         self.plan().proofs.push_back(sha256);
+    }
+
+    /// Breaks the next read off after so many bytes, which come one by one.
+    pub fn next_read_breaks_after(&self, bytes: u64) {
+        self.plan().torn.push_back(bytes);
+    }
+
+    /// From which bytes on was read so far, in this order.
+    pub fn reads(&self) -> Vec<u64> {
+        self.plan().reads.clone()
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -105,5 +135,65 @@ impl Objects for FailingObjects {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.troubled(Step::Delete, self.inner.delete(key)).await
+    }
+
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        self.inner.large().map(|_| self as _)
+    }
+}
+
+fn no_parts() -> ObjectError {
+    ObjectError::Unavailable("the store takes no parts".into())
+}
+
+#[async_trait]
+impl LargeObjects for FailingObjects {
+    async fn begin(&self, upload_id: UploadId, checksums: bool) -> Result<String, ObjectError> {
+        let inner = self.inner.large().ok_or_else(no_parts)?;
+        self.troubled(Step::Begin, inner.begin(upload_id, checksums)).await
+    }
+
+    async fn presign_parts(&self, grant: &PartsGrant) -> Result<PartDoors, ObjectError> {
+        let inner = self.inner.large().ok_or_else(no_parts)?;
+        self.troubled(Step::Presign, inner.presign_parts(grant)).await
+    }
+
+    async fn held(&self, large: &Large) -> Result<Held, ObjectError> {
+        let inner = self.inner.large().ok_or_else(no_parts)?;
+        self.troubled(Step::Held, inner.held(large)).await
+    }
+
+    async fn assemble(&self, large: &Large) -> Result<Held, ObjectError> {
+        let inner = self.inner.large().ok_or_else(no_parts)?;
+        self.troubled(Step::Assemble, inner.assemble(large)).await
+    }
+
+    async fn abort(&self, upload_id: UploadId, store_id: &str) -> Result<(), ObjectError> {
+        let inner = self.inner.large().ok_or_else(no_parts)?;
+        self.troubled(Step::Abort, inner.abort(upload_id, store_id)).await
+    }
+
+    async fn read(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        from: u64,
+    ) -> Result<Bytestream, ObjectError> {
+        let inner = self.inner.large().ok_or_else(no_parts)?;
+        let torn = {
+            let mut plan = self.plan();
+            plan.reads.push(from);
+            plan.torn.pop_front()
+        };
+        let bytes = self.troubled(Step::Read, inner.read(key, version, from)).await?;
+        // One by one, so that slices may end anywhere.
+        let single = |piece: Result<Bytes, _>| match piece {
+            Ok(piece) => (0..piece.len()).map(|at| Ok(piece.slice(at..=at))).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        let bytes = bytes.flat_map(move |piece| stream::iter(single(piece)));
+        let Some(torn) = torn else { return Ok(bytes.boxed()) };
+        let end = stream::once(async { Err(io::ErrorKind::ConnectionReset.into()) });
+        Ok(bytes.take(usize::try_from(torn).unwrap_or(usize::MAX)).chain(end).boxed())
     }
 }

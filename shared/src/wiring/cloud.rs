@@ -26,6 +26,8 @@ use crate::{
 const CATALOGUE_MAX_AGE_MS: i64 = 25_000;
 /// The largest upload, in bytes, that is copied while its uploader waits: 256 MiB.
 const COPY_AT_ONCE_MAX_BYTES: u64 = 256 << 20;
+/// How long one invocation hashes before it leaves the rest to another: two thirds of its time.
+const SLICE_BUDGET_MS: i64 = 600_000;
 
 /// How long external bytes are read by one task: well within the 900 seconds that a function may run.
 const READ_BUDGET: std::time::Duration = std::time::Duration::from_secs(600);
@@ -61,6 +63,7 @@ impl Cloud {
                 .map_or(CATALOGUE_MAX_AGE_MS, |seconds| seconds.saturating_mul(1_000)),
             copy_at_once_max_bytes: COPY_AT_ONCE_MAX_BYTES,
             read_budget: Some(READ_BUDGET),
+            slice_budget_ms: SLICE_BUDGET_MS,
             ..settings(&config, &base_url)?
         };
         let context = Context {

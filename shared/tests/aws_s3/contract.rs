@@ -1,6 +1,6 @@
 //! The promises of every object store, over S3: with versions as a bucket should have them, and without.
 
-use shared::contract::objects as contract;
+use shared::{contract::objects as contract, large_objects_contract};
 
 use crate::over_http::OverHttp;
 
@@ -57,6 +57,9 @@ promises! {
     the_locked_door_refuses_a_missing_or_another_checksum
     the_locked_door_refuses_another_length
 }
+
+large_objects_contract!(parts_with_versions, OverHttp::new(true).await, "needs S3: set BP_TEST_S3");
+large_objects_contract!(parts_without_versions, OverHttp::new(false).await, "needs S3: set BP_TEST_S3");
 
 /// Promises of which S3 keeps the sense in another way, and where that is tested.
 const ELSEWHERE: &[(&str, &str)] = &[

@@ -13,9 +13,12 @@ use async_trait::async_trait;
 use shared::{
     contract::objects::{Body, Fixture, NOW, digest},
     domain::{ids::UploadId, upload::ObjectKey},
-    ports::objects::{
-        Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-        UploadDoors, UploadGrant,
+    ports::{
+        large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
+        objects::{
+            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
+            UploadDoors, UploadGrant,
+        },
     },
 };
 
@@ -68,8 +71,7 @@ impl Store {
     }
 
     fn refusal(&self, put: &SignedPut<'_>, answer: &Answer, sent: &[u8]) -> ReceiveError {
-        let (ObjectKey::Staging(id) | ObjectKey::Locked(id) | ObjectKey::Copied(id)) = put.key;
-        let grant = self.grants.lock().unwrap().get(&id).cloned();
+        let grant = self.grants.lock().unwrap().get(&put.key.upload_id()).cloned();
         match (answer.status, answer.code.as_deref(), grant) {
             (412, ..) | (409, Some("ConditionalRequestConflict"), _) => ReceiveError::AlreadyThere,
             (400, Some("BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch"), Some(grant)) => {
@@ -82,6 +84,7 @@ impl Store {
                 ReceiveError::WrongSize { declared: grant.size_bytes, found }
             }
             (400 | 403 | 411, ..) => ReceiveError::AccessDenied("the server refuses it"),
+            (404, Some("NoSuchUpload"), _) => ReceiveError::AccessDenied("the upload is over"),
             _ => ReceiveError::Unavailable(std::io::Error::other(format!("{answer:?}"))),
         }
     }
@@ -135,6 +138,48 @@ impl Objects for Store {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.world.objects.delete(key).await
     }
+
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl LargeObjects for Store {
+    async fn begin(&self, upload_id: UploadId, checksums: bool) -> Result<String, ObjectError> {
+        self.world.objects.begin(upload_id, checksums).await
+    }
+
+    async fn presign_parts(&self, grant: &PartsGrant) -> Result<PartDoors, ObjectError> {
+        let later = PartsGrant { now: grant.now + self.later, ..grant.clone() };
+        let mut doors = self.world.objects.presign_parts(&later).await?;
+        for door in &mut doors.parts {
+            door.url = self.as_ours(&door.url);
+        }
+        doors.expires_at -= self.later;
+        Ok(doors)
+    }
+
+    async fn held(&self, large: &Large) -> Result<Held, ObjectError> {
+        self.world.objects.held(large).await
+    }
+
+    async fn assemble(&self, large: &Large) -> Result<Held, ObjectError> {
+        self.world.objects.assemble(large).await
+    }
+
+    async fn abort(&self, upload_id: UploadId, store_id: &str) -> Result<(), ObjectError> {
+        self.world.objects.abort(upload_id, store_id).await
+    }
+
+    async fn read(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        from: u64,
+    ) -> Result<Bytestream, ObjectError> {
+        self.world.objects.read(key, version, from).await
+    }
 }
 
 #[async_trait]
@@ -162,8 +207,9 @@ impl Receiver for Store {
             }
             // The server gave up on a body that ended early.
             _ => {
-                let (ObjectKey::Staging(id) | ObjectKey::Locked(id) | ObjectKey::Copied(id)) = put.key;
-                let declared = self.grants.lock().unwrap()[&id].size_bytes;
+                let granted = self.grants.lock().unwrap().get(&put.key.upload_id()).cloned();
+                // Of parts nobody asks the size.
+                let declared = granted.map_or(0, |grant| grant.size_bytes);
                 let told = put.content_length.filter(|told| *told != declared);
                 Err(ReceiveError::WrongSize { declared, found: told.unwrap_or(sent.body.len() as u64) })
             }

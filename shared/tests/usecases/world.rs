@@ -97,8 +97,12 @@ impl World {
 
     /// Everything on disk, as on one machine.
     pub(crate) fn embedded() -> Self {
+        Self::embedded_with(build::settings())
+    }
+
+    /// Everything on disk, with these settings.
+    pub(crate) fn embedded_with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = build::settings();
         let items = SqliteItems::open(&folder.path().join("items.db")).unwrap();
         let objects =
             FilesystemObjects::open(folder.path().join("objects"), &settings.base_url, url_key()).unwrap();
@@ -158,7 +162,7 @@ impl World {
 
     /// Sends bytes through the bare door of an upload.
     pub(crate) async fn put(&self, upload: &Upload, content: &[u8]) {
-        let doors = uploads::doors(self.context(), &self.objects(), upload).await.unwrap();
+        let doors = uploads::doors(self.context(), &self.objects(), upload).await.unwrap().unwrap();
         let put = Put { now: self.clock.now_ms(), ..Put::bare(&doors, content.len()) };
         self.store.send(&put, body(content)).await.unwrap();
     }
@@ -266,7 +270,9 @@ impl World {
     /// The keys of an upload under which something is stored.
     pub(crate) async fn left_of(&self, id: UploadId) -> Vec<ObjectKey> {
         let mut left = Vec::new();
-        for key in [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id)] {
+        for key in
+            [ObjectKey::Staging(id), ObjectKey::Locked(id), ObjectKey::Copied(id), ObjectKey::Whole(id)]
+        {
             match self.store.objects.stat(&key).await {
                 Ok(_) => left.push(key),
                 Err(ObjectError::NotFound(_)) => {}

@@ -17,6 +17,7 @@ mod idempotency;
 mod installers;
 mod lists;
 mod live;
+mod multipart;
 mod policies;
 mod publishing;
 mod refusals;

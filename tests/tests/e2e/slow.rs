@@ -3,3 +3,4 @@
 mod crash;
 mod fuzz;
 mod large;
+mod six_gigabytes;

@@ -5,6 +5,7 @@
 
 mod disk;
 mod draft;
+mod large;
 
 use std::{
     fs::File,
@@ -28,9 +29,12 @@ use self::{
 use super::signed_url::{Allowed, SignedUrls, UrlKey};
 use crate::{
     domain::{ids::UploadId, upload::ObjectKey},
-    ports::objects::{
-        Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-        UploadDoors, UploadGrant,
+    ports::{
+        large_objects::LargeObjects,
+        objects::{
+            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
+            UploadDoors, UploadGrant,
+        },
     },
 };
 
@@ -80,7 +84,7 @@ fn unavailable(error: io::Error) -> ObjectError {
 }
 
 fn stat_of(meta: &Meta) -> ObjectStat {
-    ObjectStat { size_bytes: meta.size_bytes, sha256: Some(meta.sha256), version: None }
+    ObjectStat { size_bytes: meta.size_bytes, sha256: meta.sha256, version: None }
 }
 
 #[async_trait]
@@ -111,6 +115,10 @@ impl Objects for FilesystemObjects {
         let key = *key;
         self.on_disk(move |disk| disk.remove(key)).await.map_err(unavailable)
     }
+
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        Some(self)
+    }
 }
 
 /// The next `left` bytes of the file; an end before that is an error, never a short success.
@@ -136,13 +144,11 @@ fn chunks(file: File, left: u64) -> Body {
 impl Receiver for FilesystemObjects {
     async fn receive(&self, put: SignedPut<'_>, body: Body) -> Result<(), ReceiveError> {
         let allowed = self.urls.verify(&put)?;
-        let stored_at = put.now;
+        let (stored_at, again) = (put.now, is_part(allowed.key));
         let writer = self
-            .on_disk(
-                move |disk| {
-                    if disk.look(allowed.key)?.is_some() { Ok(None) } else { disk.writer().map(Some) }
-                },
-            )
+            .on_disk(move |disk| {
+                if !again && disk.look(allowed.key)?.is_some() { Ok(None) } else { disk.writer().map(Some) }
+            })
             .await
             .map_err(ReceiveError::Unavailable)?
             .ok_or(ReceiveError::AlreadyThere)?;
@@ -152,6 +158,11 @@ impl Receiver for FilesystemObjects {
             .await
             .map_err(ReceiveError::Unavailable)?
     }
+}
+
+/// Whether what is put here takes the place of what is there.
+fn is_part(key: ObjectKey) -> bool {
+    matches!(key, ObjectKey::Part(..))
 }
 
 /// Publishes what was written if it is all that was allowed; else, the writer removes it when it is dropped here.
@@ -167,7 +178,9 @@ fn keep(
         writer.discard();
         return Err(refusal);
     }
-    let published = writer.seal(stored_at).and_then(|draft| disk.publish(draft, allowed.key));
+    let published = writer.seal(stored_at).and_then(|draft| {
+        if is_part(allowed.key) { disk.replace(draft, allowed.key) } else { disk.publish(draft, allowed.key) }
+    });
     if published.map_err(ReceiveError::Unavailable)? { Ok(()) } else { Err(ReceiveError::AlreadyThere) }
 }
 

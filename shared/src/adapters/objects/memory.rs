@@ -14,9 +14,12 @@ use sha2::Digest as _;
 use super::signed_url::{SignedUrls, UrlKey};
 use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
-    ports::objects::{
-        Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-        UploadDoors, UploadGrant,
+    ports::{
+        large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
+        objects::{
+            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
+            UploadDoors, UploadGrant,
+        },
     },
 };
 
@@ -31,12 +34,13 @@ pub struct MemoryObjects {
 #[derive(Clone)]
 struct Stored {
     bytes: Bytes,
-    sha256: Sha256,
+    /// None where nobody has hashed the whole.
+    sha256: Option<Sha256>,
 }
 
 impl Stored {
     fn stat(&self) -> ObjectStat {
-        ObjectStat { size_bytes: self.bytes.len() as u64, sha256: Some(self.sha256), version: None }
+        ObjectStat { size_bytes: self.bytes.len() as u64, sha256: self.sha256, version: None }
     }
 
     fn part(&self, range: Option<(u64, u64)>) -> Option<Bytes> {
@@ -96,16 +100,76 @@ impl Objects for MemoryObjects {
                 io::Error::new(io::ErrorKind::InvalidInput, "the range lies outside the object").into(),
             )
         })?;
-        let chunks = stream::unfold(part, |mut rest| async {
-            let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
-            (!chunk.is_empty()).then_some((Ok(chunk), rest))
-        });
-        Ok(Download::Stream(chunks.boxed()))
+        Ok(Download::Stream(chunks(part)))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.objects().remove(key);
         Ok(())
+    }
+
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        Some(self)
+    }
+}
+
+fn chunks(bytes: Bytes) -> Bytestream {
+    stream::unfold(bytes, |mut rest| async {
+        let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+        (!chunk.is_empty()).then_some((Ok(chunk), rest))
+    })
+    .boxed()
+}
+
+fn held(objects: &HashMap<ObjectKey, Stored>, large: &Large) -> Held {
+    if let Some(whole) = objects.get(&ObjectKey::Whole(large.upload_id)) {
+        return Held::Whole(whole.stat());
+    }
+    let size =
+        |number| Some((number, objects.get(&ObjectKey::Part(large.upload_id, number))?.stat().size_bytes));
+    Held::of_parts(large, &(1..=large.cut.part_count).filter_map(size).collect())
+}
+
+#[async_trait]
+impl LargeObjects for MemoryObjects {
+    async fn begin(&self, _: UploadId, _: bool) -> Result<String, ObjectError> {
+        Ok(String::new())
+    }
+
+    async fn presign_parts(&self, grant: &PartsGrant) -> Result<PartDoors, ObjectError> {
+        Ok(self.urls.parts(grant))
+    }
+
+    async fn held(&self, large: &Large) -> Result<Held, ObjectError> {
+        Ok(held(&self.objects(), large))
+    }
+
+    async fn assemble(&self, large: &Large) -> Result<Held, ObjectError> {
+        let mut objects = self.objects();
+        let found = held(&objects, large);
+        if found != Held::AllParts {
+            return Ok(found);
+        }
+        let mut bytes = Vec::new();
+        for number in 1..=large.cut.part_count {
+            let part = objects.remove(&ObjectKey::Part(large.upload_id, number));
+            bytes.extend_from_slice(&part.map(|part| part.bytes).unwrap_or_default());
+        }
+        let whole = Stored { bytes: bytes.into(), sha256: None };
+        let stat = whole.stat();
+        objects.insert(ObjectKey::Whole(large.upload_id), whole);
+        Ok(Held::Whole(stat))
+    }
+
+    async fn abort(&self, upload_id: UploadId, _: &str) -> Result<(), ObjectError> {
+        self.objects().retain(|key, _| !matches!(key, ObjectKey::Part(id, _) if *id == upload_id));
+        Ok(())
+    }
+
+    async fn read(&self, key: &ObjectKey, _: Option<&str>, from: u64) -> Result<Bytestream, ObjectError> {
+        let bytes = self.stored(*key)?.bytes;
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(chunks(bytes.slice(from..)))
     }
 }
 
@@ -117,7 +181,8 @@ impl Receiver for MemoryObjects {
         mut body: BoxStream<'static, Result<Bytes, io::Error>>,
     ) -> Result<(), ReceiveError> {
         let allowed = self.urls.verify(&put)?;
-        if self.objects().contains_key(&allowed.key) {
+        let again = matches!(allowed.key, ObjectKey::Part(..));
+        if !again && self.objects().contains_key(&allowed.key) {
             return Err(ReceiveError::AlreadyThere);
         }
         let mut bytes = Vec::new();
@@ -128,9 +193,9 @@ impl Receiver for MemoryObjects {
         let sha256 = Sha256::from_bytes(sha2::Sha256::digest(&bytes).into());
         allowed.check(bytes.len() as u64, sha256)?;
         match self.objects().entry(allowed.key) {
-            Entry::Occupied(_) => Err(ReceiveError::AlreadyThere),
-            Entry::Vacant(place) => {
-                place.insert(Stored { bytes: bytes.into(), sha256 });
+            Entry::Occupied(_) if !again => Err(ReceiveError::AlreadyThere),
+            place => {
+                place.insert_entry(Stored { bytes: bytes.into(), sha256: Some(sha256) });
                 Ok(())
             }
         }

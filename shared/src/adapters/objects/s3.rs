@@ -13,6 +13,7 @@
 
 mod covered;
 mod doors;
+mod large;
 mod signing;
 
 use std::{fmt, time::Duration};
@@ -31,7 +32,10 @@ use url::form_urlencoded;
 
 use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
-    ports::objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+    ports::{
+        large_objects::LargeObjects,
+        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+    },
 };
 
 /// How long a download URL is asked to live; the download itself may take longer.
@@ -202,6 +206,10 @@ impl Objects for S3Objects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         let request = self.client.delete_object().bucket(&self.bucket).key(key.to_string());
         request.send().await.map(drop).map_err(unavailable)
+    }
+
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        Some(self)
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! claims, bare door:    expires={Unix ms}&content-length={bytes}[&content-type={media type}]&write=once
 //! claims, locked door:  expires={Unix ms}&content-length={bytes}&sha256={64 hex digits}&write=once
+//! claims, a part:       expires={Unix ms}&content-length={bytes}[&sha256={64 hex digits}]&write=again
 //!
 //! signature = base64url, unpadded, of HMAC-SHA256(url key,
 //!     "big-picture object v1\nPUT\n{key}\n{claims}")
@@ -19,10 +20,10 @@
 //! - `content-type`: the header must be equal. Without the claim any media type is taken, or none.
 //! - `sha256`: the header `x-amz-checksum-sha256` must be the base64 of this digest, and so must the bytes be.
 //!   Without the claim the header must be absent, since a checksum that nobody checks would be a false promise.
-//! - `write=once`: bytes that are there already stay as they are.
+//! - `write=once`: bytes that are there already stay as they are. `write=again`: they are replaced.
 //!
-//! The bare door is open under `staging/` alone and the locked door under `objects/…/locked` alone; no URL puts
-//! anything under `objects/…/copy`.
+//! The bare door is open under `staging/` alone, the locked door under `objects/…/locked` alone, and parts go under
+//! `parts/` alone; no URL puts anything under `objects/…/copy` or `objects/…/whole`.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -32,7 +33,10 @@ use url::form_urlencoded;
 
 use crate::{
     domain::{digest::Sha256, upload::ObjectKey},
-    ports::objects::{LockedDoor, ReceiveError, SignedPut, UploadDoors, UploadGrant},
+    ports::{
+        large_objects::{PartDoor, PartDoors, PartsGrant, WantedPart},
+        objects::{LockedDoor, ReceiveError, SignedPut, UploadDoors, UploadGrant},
+    },
 };
 
 /// The header in which the locked door wants the digest, base64.
@@ -119,6 +123,7 @@ impl SignedUrls {
             size_bytes: grant.size_bytes,
             content_type: grant.content_type.clone(),
             sha256: None,
+            again: false,
         };
         let locked = Claims { content_type: None, sha256: Some(grant.sha256), ..bare.clone() };
         UploadDoors {
@@ -129,6 +134,28 @@ impl SignedUrls {
             }),
             expires_at,
         }
+    }
+
+    /// Makes the URLs of parts.
+    pub fn parts(&self, grant: &PartsGrant) -> PartDoors {
+        let lifetime = i64::try_from(grant.expires_in.as_millis()).unwrap_or(i64::MAX);
+        let expires_at = grant.now.saturating_add(lifetime);
+        let door = |part: &WantedPart| {
+            let claims = Claims {
+                expires_at,
+                size_bytes: part.size_bytes,
+                content_type: None,
+                sha256: part.sha256,
+                again: true,
+            };
+            let header = |sha256| (CHECKSUM_HEADER.to_owned(), checksum(sha256));
+            PartDoor {
+                part_number: part.part_number,
+                url: self.sign(ObjectKey::Part(grant.large.upload_id, part.part_number), &claims),
+                headers: part.sha256.iter().map(header).collect(),
+            }
+        };
+        PartDoors { parts: grant.parts.iter().map(door).collect(), expires_at }
     }
 
     /// Checks signature, time, headers and length of a PUT, in this order, before any byte of its body is read.
@@ -176,9 +203,10 @@ impl SignedUrls {
         let claims = Claims::read(claims)?;
         // INVARIANT: the door follows from the key, and nothing is ever put where proved copies are.
         let right_door = match put.key {
-            ObjectKey::Staging(_) => claims.sha256.is_none(),
-            ObjectKey::Locked(_) => claims.sha256.is_some(),
-            ObjectKey::Copied(_) => false,
+            ObjectKey::Staging(_) => claims.sha256.is_none() && !claims.again,
+            ObjectKey::Locked(_) => claims.sha256.is_some() && !claims.again,
+            ObjectKey::Part(..) => claims.again,
+            ObjectKey::Copied(_) | ObjectKey::Whole(_) => false,
         };
         right_door.then_some(claims)
     }
@@ -199,6 +227,8 @@ struct Claims {
     size_bytes: u64,
     content_type: Option<String>,
     sha256: Option<Sha256>,
+    /// Whether bytes that are there already are replaced.
+    again: bool,
 }
 
 impl Claims {
@@ -212,7 +242,7 @@ impl Claims {
         if let Some(sha256) = &self.sha256 {
             query.append_pair("sha256", &sha256.to_string());
         }
-        query.append_pair("write", "once").finish()
+        query.append_pair("write", if self.again { "again" } else { "once" }).finish()
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -222,8 +252,13 @@ impl Claims {
             size_bytes: values.remove("content-length")?.parse().ok()?,
             content_type: values.remove("content-type").map(String::from),
             sha256: values.remove("sha256").map(|hex| hex.parse()).transpose().ok()?,
+            again: match values.remove("write")?.as_ref() {
+                "once" => false,
+                "again" => true,
+                _ => return None,
+            },
         };
-        (values.remove("write")? == "once" && values.is_empty()).then_some(claims)
+        values.is_empty().then_some(claims)
     }
 }
 
@@ -240,6 +275,7 @@ mod tests {
             size_bytes: 42,
             content_type: Some("application/x-msi".to_owned()),
             sha256: None,
+            again: false,
         };
         let url = SignedUrls::new("https://u.example.com/", UrlKey::from_bytes(&[7; 32])).sign(key, &claims);
         let query = "expires=1700000900000&content-length=42&content-type=application%2Fx-msi&write=once";
@@ -249,15 +285,26 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_never_put_even_with_a_signature() {
+    fn what_is_served_is_never_put_and_no_door_is_written_again_even_with_a_signature() {
         let urls = SignedUrls::new("https://u.example.com", UrlKey::from_bytes(&[7; 32]));
-        let key = ObjectKey::Copied(UploadId::from_parts(1, 2));
-        let claims = Claims { expires_at: 9, size_bytes: 1, content_type: None, sha256: None };
-        let url = urls.sign(key, &claims);
-        let query = url.split_once('?').unwrap().1;
-        let put =
-            SignedPut { key, query, content_length: Some(1), content_type: None, checksum: None, now: 1 };
-        assert!(matches!(urls.verify(&put), Err(ReceiveError::AccessDenied(_))));
+        let id = UploadId::from_parts(1, 2);
+        for (key, again, taken) in [
+            (ObjectKey::Copied(id), false, false),
+            (ObjectKey::Copied(id), true, false),
+            (ObjectKey::Whole(id), false, false),
+            (ObjectKey::Whole(id), true, false),
+            (ObjectKey::Staging(id), true, false),
+            (ObjectKey::Staging(id), false, true),
+            (ObjectKey::Part(id, 1), true, true),
+            (ObjectKey::Part(id, 1), false, false),
+        ] {
+            let claims = Claims { expires_at: 9, size_bytes: 1, content_type: None, sha256: None, again };
+            let url = urls.sign(key, &claims);
+            let query = url.split_once('?').unwrap().1;
+            let put =
+                SignedPut { key, query, content_length: Some(1), content_type: None, checksum: None, now: 1 };
+            assert_eq!(urls.verify(&put).is_ok(), taken, "{key} {again}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Completed, Free, LEASE_MS, conclude, fail, finish, free, lease, proof};
+use super::{Completed, Free, LEASE_MS, conclude, fail, finish, free, lease, parts, proof};
 use crate::{
     app::{
         context::{Caller, Context},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a task has for an upload: longer than a function may run.
-const TASK_LEASE_MS: i64 = 960_000;
+pub(super) const TASK_LEASE_MS: i64 = 960_000;
 
 /// Completes an upload that is proved already, and leaves any other to a task.
 pub(super) async fn complete(
@@ -59,8 +59,9 @@ pub(super) async fn complete(
 }
 
 /// Gives the lease to whichever task comes first.
-async fn put_off(context: &Context, leased: Stored<Upload>) -> Result<Completed, AppError> {
+pub(super) async fn put_off(context: &Context, leased: Stored<Upload>) -> Result<Completed, AppError> {
     let mut upload = leased.value.clone();
+    upload.state = UploadState::Completing;
     upload.deferred = true;
     upload.lease = None;
     let mut batch = Batch::default();
@@ -95,6 +96,15 @@ pub async fn resume(context: &Context, objects: &Arc<dyn Objects>, id: UploadId)
     take_over(context, objects, &found).await
 }
 
+/// Takes the lease from whoever held it and is gone.
+pub(in crate::app) async fn let_go(context: &Context, found: &Stored<Upload>) -> Result<(), AppError> {
+    let mut upload = found.value.clone();
+    upload.lease = None;
+    let mut batch = Batch::default();
+    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    context.store.commit(batch).await
+}
+
 /// Takes a lease that nobody holds, and finishes.
 pub(in crate::app) async fn take_over(
     context: &Context,
@@ -106,10 +116,15 @@ pub(in crate::app) async fn take_over(
         Err(AppError::UploadInProgress) => return Ok(()),
         leased => leased?,
     };
-    match finish(context, objects, None, leased).await {
+    let done = if leased.value.multipart.is_some() {
+        parts::work(context, objects, leased).await
+    } else {
+        finish(context, objects, None, leased).await.map(drop)
+    };
+    match done {
         Err(error @ (AppError::Items(_) | AppError::Objects(_) | AppError::Busy)) => Err(error),
         // Whatever else came of it was written down.
-        Ok(_) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

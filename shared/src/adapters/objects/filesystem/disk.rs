@@ -4,12 +4,14 @@
 //! {root}/lock                                   locked while in use; see `Disk::open`
 //! {root}/incoming/{random}/{data,meta.json}     being written, or on its way out; nobody looks in here
 //! {root}/staging/{upload id}/{data,meta.json}
-//! {root}/objects/{upload id}/{locked,copy}/{data,meta.json}
+//! {root}/objects/{upload id}/{locked,copy,whole}/{data,meta.json}
+//! {root}/parts/{upload id}/{number}/{data,meta.json}
 //! ```
 //!
 //! An object is a directory. It is written and synced under `incoming` and then renamed to its place in one step.
 //! A rename onto a directory that has something in it fails, so each key is written once, whoever comes at the same
-//! time. The digest was computed while the bytes were written and is never computed again.
+//! time; a part that is put again takes the old one away first. The digest was computed while the bytes were written and
+//! is never computed again; what was put together from parts has none here.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -30,7 +32,9 @@ const ATTEMPTS: u32 = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Meta {
     pub(super) size_bytes: u64,
-    pub(super) sha256: Sha256,
+    /// None of what was put together from parts.
+    #[serde(default)]
+    pub(super) sha256: Option<Sha256>,
     /// When its PUT came, Unix milliseconds.
     pub(super) stored_at: i64,
 }
@@ -46,7 +50,7 @@ impl Disk {
     /// Makes what is missing, and cleans up unless another process is at work in here.
     pub(super) fn open(root: PathBuf) -> io::Result<Self> {
         let is_new = !root.exists();
-        for folder in ["incoming", "staging", "objects"] {
+        for folder in ["incoming", "staging", "objects", "parts"] {
             fs::create_dir_all(root.join(folder))?;
         }
         let lock = File::options().create(true).append(true).open(root.join("lock"))?;
@@ -73,14 +77,19 @@ impl Disk {
         self.root.join(key.to_string())
     }
 
+    /// Where the parts of an upload are.
+    pub(super) fn parts(&self, id: UploadId) -> PathBuf {
+        self.root.join("parts").join(id.to_string())
+    }
+
     /// A name under `incoming` that nobody else has.
-    fn fresh_path(&self) -> io::Result<PathBuf> {
+    pub(super) fn fresh_path(&self) -> io::Result<PathBuf> {
         let mut random = [0_u8; 32];
         SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("no randomness"))?;
         Ok(self.root.join("incoming").join(Sha256::from_bytes(random).to_string()))
     }
 
-    fn draft(&self) -> io::Result<Draft> {
+    pub(super) fn draft(&self) -> io::Result<Draft> {
         Draft::create(self.fresh_path()?)
     }
 
@@ -108,6 +117,13 @@ impl Disk {
         }
         file.seek(SeekFrom::Start(first))?;
         Ok(Some((file, last.saturating_sub(first).saturating_add(1))))
+    }
+
+    /// A file that stands at a byte, and how many come from there on.
+    pub(super) fn rest(&self, key: ObjectKey, from: u64) -> io::Result<Option<(File, u64)>> {
+        let Some((mut file, size)) = self.part(key, None)? else { return Ok(None) };
+        file.seek(SeekFrom::Start(from))?;
+        Ok(Some((file, size.saturating_sub(from))))
     }
 
     /// Puts a sealed draft in its place, durably; `false` where the key holds an object already, which stays.
@@ -207,7 +223,7 @@ fn clean(incoming: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn if_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn if_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -125,7 +125,7 @@ impl Writer {
 
     /// Makes what was written durable, together with its size and digest.
     pub(super) fn seal(self, stored_at: i64) -> io::Result<Draft> {
-        let meta = Meta { size_bytes: self.size_bytes, sha256: self.sha256(), stored_at };
+        let meta = Meta { size_bytes: self.size_bytes, sha256: Some(self.sha256()), stored_at };
         self.file.sync_all()?;
         self.draft.seal(&meta)?;
         Ok(self.draft)

@@ -13,7 +13,7 @@ use crate::{
     ports::objects::{DownloadRequest, LockedDoor, UploadDoors, UploadGrant},
 };
 
-const CHECKSUM: &str = "x-amz-checksum-sha256";
+pub(super) const CHECKSUM: &str = "x-amz-checksum-sha256";
 const IF_NONE_MATCH: &str = "if-none-match";
 
 impl S3Objects {
@@ -100,7 +100,7 @@ impl S3Objects {
 }
 
 /// The URL, if its signature covers what it promises and asks of the client nothing more.
-fn checked(request: &PresignedRequest, promises: &Promises) -> Result<String, SigningError> {
+pub(super) fn checked(request: &PresignedRequest, promises: &Promises) -> Result<String, SigningError> {
     promises.check(request.method(), request.uri(), request.headers())?;
     Ok(request.uri().to_owned())
 }

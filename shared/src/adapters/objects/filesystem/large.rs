@@ -1,0 +1,107 @@
+//! Parts in the directory, and what they are put together to. Everything of `Disk` here blocks.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+};
+
+use async_trait::async_trait;
+
+use super::{
+    FilesystemObjects, chunks,
+    disk::{Disk, Meta, if_found},
+    draft::Draft,
+    stat_of, unavailable,
+};
+use crate::{
+    domain::{ids::UploadId, upload::ObjectKey},
+    ports::{
+        large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
+        objects::ObjectError,
+    },
+};
+
+impl Disk {
+    /// Puts a sealed draft in its place, whatever was there; `false` where another came at the same time.
+    pub(super) fn replace(&self, draft: Draft, key: ObjectKey) -> io::Result<bool> {
+        self.remove(key)?;
+        self.publish(draft, key)
+    }
+
+    fn held(&self, large: &Large) -> io::Result<Held> {
+        if let Some(whole) = self.look(ObjectKey::Whole(large.upload_id))? {
+            return Ok(Held::Whole(stat_of(&whole)));
+        }
+        let mut found = BTreeMap::new();
+        for number in 1..=large.cut.part_count {
+            if let Some(part) = self.look(ObjectKey::Part(large.upload_id, number))? {
+                found.insert(number, part.size_bytes);
+            }
+        }
+        Ok(Held::of_parts(large, &found))
+    }
+
+    /// Copies the parts one after another, within the system where it can; whoever proves the digest reads them anyway.
+    fn assemble(&self, large: &Large) -> io::Result<Held> {
+        let held = self.held(large)?;
+        if held != Held::AllParts {
+            return Ok(held);
+        }
+        let draft = self.draft()?;
+        let mut whole = File::create_new(draft.data())?;
+        let mut size_bytes = 0_u64;
+        for number in 1..=large.cut.part_count {
+            let Some(mut part) = self.part(ObjectKey::Part(large.upload_id, number), None)? else {
+                // It is just being put again.
+                return Ok(Held::Lacks(vec![number]));
+            };
+            size_bytes = size_bytes.saturating_add(io::copy(&mut part.0, &mut whole)?);
+        }
+        whole.sync_all()?;
+        draft.seal(&Meta { size_bytes, sha256: None, stored_at: 0 })?;
+        self.publish(draft, ObjectKey::Whole(large.upload_id))?;
+        self.remove_parts(large.upload_id)?;
+        self.held(large)
+    }
+
+    fn remove_parts(&self, id: UploadId) -> io::Result<()> {
+        let trash = self.fresh_path()?;
+        match if_found(fs::rename(self.parts(id), &trash))? {
+            None => Ok(()),
+            Some(()) => fs::remove_dir_all(trash),
+        }
+    }
+}
+
+#[async_trait]
+impl LargeObjects for FilesystemObjects {
+    async fn begin(&self, _: UploadId, _: bool) -> Result<String, ObjectError> {
+        Ok(String::new())
+    }
+
+    async fn presign_parts(&self, grant: &PartsGrant) -> Result<PartDoors, ObjectError> {
+        Ok(self.urls.parts(grant))
+    }
+
+    async fn held(&self, large: &Large) -> Result<Held, ObjectError> {
+        let large = large.clone();
+        self.on_disk(move |disk| disk.held(&large)).await.map_err(unavailable)
+    }
+
+    async fn assemble(&self, large: &Large) -> Result<Held, ObjectError> {
+        let large = large.clone();
+        self.on_disk(move |disk| disk.assemble(&large)).await.map_err(unavailable)
+    }
+
+    async fn abort(&self, upload_id: UploadId, _: &str) -> Result<(), ObjectError> {
+        self.on_disk(move |disk| disk.remove_parts(upload_id)).await.map_err(unavailable)
+    }
+
+    async fn read(&self, key: &ObjectKey, _: Option<&str>, from: u64) -> Result<Bytestream, ObjectError> {
+        let key = *key;
+        let rest = self.on_disk(move |disk| disk.rest(key, from)).await.map_err(unavailable)?;
+        let (file, left) = rest.ok_or(ObjectError::NotFound(key))?;
+        Ok(chunks(file, left))
+    }
+}
