@@ -109,7 +109,8 @@ impl Runner {
         let process =
             Process { child, url: format!("http://{front}/2015-03-31/functions/function/invocations") };
         let started = Instant::now();
-        while TcpStream::connect(&front).await.is_err() {
+        // It opens the one after the other, and an event that comes in between is lost.
+        while TcpStream::connect(&front).await.is_err() || TcpStream::connect(&api).await.is_err() {
             if started.elapsed() > Duration::from_secs(20) {
                 return Err(Failed(format!("the emulator of {} does not answer", self.program.display())));
             }
