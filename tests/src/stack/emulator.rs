@@ -8,6 +8,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,8 @@ impl Runner {
         let process =
             Process { child, url: format!("http://{front}/2015-03-31/functions/function/invocations") };
         let started = Instant::now();
-        while TcpStream::connect(&front).await.is_err() {
+        // It opens the one after the other, and an event that comes in between is lost.
+        while TcpStream::connect(&front).await.is_err() || TcpStream::connect(&api).await.is_err() {
             if started.elapsed() > Duration::from_secs(20) {
                 return Err(Failed(format!("the emulator of {} does not answer", self.program.display())));
             }
@@ -126,7 +128,14 @@ impl Drop for Process {
     }
 }
 
+/// An address that nobody else is given: those are below the ports that the system hands out by itself, as to clients.
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(64));
+        let address = format!("127.0.0.1:{}", 12_000 + number % 20_000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
