@@ -184,8 +184,8 @@ pub async fn assembling_at_once_makes_one_whole(fixture: &impl Fixture) {
 /// The URL of a part takes bytes of its length alone.
 pub async fn a_part_takes_its_length_alone(fixture: &impl Fixture) {
     let began = Began::new(fixture, false).await;
-    assert_refused(began.put_other(2, &[7; LAST - 1]).await);
-    assert_refused(began.put_other(2, &[7; LAST + 1]).await);
+    assert_refused(&began.put_other(2, &[7; LAST - 1]).await);
+    assert_refused(&began.put_other(2, &[7; LAST + 1]).await);
     let unknown = Put { content_length: None, ..Put::part(&began.door(2).await, LAST) };
     assert_refused(&began.store.send(&unknown, body(began.bytes(2))).await);
     assert_eq!(began.held().await, Held::Lacks(vec![1, 2]));
@@ -194,7 +194,7 @@ pub async fn a_part_takes_its_length_alone(fixture: &impl Fixture) {
 /// The URL of a part with a digest takes bytes with that digest alone.
 pub async fn a_part_with_a_digest_takes_nothing_else(fixture: &impl Fixture) {
     let began = Began::new(fixture, true).await;
-    assert_refused(began.put_other(2, &[7; LAST]).await);
+    assert_refused(&began.put_other(2, &[7; LAST]).await);
     let unsaid = Put { checksum: None, ..Put::part(&began.door(2).await, LAST) };
     assert_refused(&began.store.send(&unsaid, body(began.bytes(2))).await);
     assert_eq!(began.held().await, Held::Lacks(vec![1, 2]));
