@@ -13,9 +13,16 @@ use aws_sdk_s3::{
 };
 use shared::{
     adapters::objects::s3::S3Objects,
-    contract::objects::{CONTENT, checksum, grant, upload},
-    domain::upload::ObjectKey,
-    ports::objects::{Download, DownloadRequest, ObjectError, Objects as _, UploadDoors, UploadGrant},
+    contract::objects::{CONTENT, NOW, checksum, digest, grant, upload},
+    domain::{
+        digest::Sha256,
+        multipart::{Begun, Multipart},
+        upload::ObjectKey,
+    },
+    ports::{
+        large_objects::{Large, LargeObjects as _, PartsGrant, WantedPart},
+        objects::{Download, DownloadRequest, ObjectError, Objects as _, UploadDoors, UploadGrant},
+    },
 };
 use url::Url;
 
@@ -95,6 +102,40 @@ async fn doors_of_nothing_and_of_five_gigabytes_sign_their_length_too() {
 }
 
 /// The credentials of a role, with a token, that end at this time or at none that is known.
+fn part_grant(sha256: Option<Sha256>) -> PartsGrant {
+    let begun = Begun { store_id: "the/upload+id=".to_owned(), checksums: sha256.is_some() };
+    let cut = Multipart { begun: Some(begun.clone()), ..Multipart::cut(11 << 20, 5 << 20) };
+    let large = Large { upload_id: upload(1), size_bytes: 11 << 20, cut, begun };
+    let parts = [1, 3].map(|part_number| WantedPart { part_number, size_bytes: 1 << 20, sha256 }).to_vec();
+    PartsGrant { large, parts, now: NOW, expires_in: Duration::from_secs(900) }
+}
+
+#[tokio::test]
+async fn a_part_signs_its_number_its_length_and_its_digest_where_there_is_one() {
+    let store = store(ENDPOINT, "bucket", &some_credentials());
+    for sha256 in [None, Some(digest(CONTENT))] {
+        let doors = store.presign_parts(&part_grant(sha256)).await.unwrap();
+        assert_eq!(doors.expires_at, NOW + 900_000);
+        for (door, number) in doors.parts.iter().zip(["1", "3"]) {
+            let signed = read(&door.url);
+            assert_eq!(signed.path, format!("/bucket/objects/{}/whole", upload(1)));
+            assert_eq!(
+                (door.part_number.to_string().as_str(), signed.query["partNumber"].as_str()),
+                (number, number)
+            );
+            assert_eq!(signed.query["uploadId"], "the/upload+id=");
+            assert_eq!(signed.query["X-Amz-Expires"], "900");
+            let mut headers = set(&["content-length", "host"]);
+            let mut told = BTreeMap::new();
+            if sha256.is_some() {
+                headers.insert("x-amz-checksum-sha256".to_owned());
+                told.insert("x-amz-checksum-sha256".to_owned(), checksum(CONTENT));
+            }
+            assert_eq!((signed.headers, &door.headers), (headers, &told));
+        }
+    }
+}
+
 fn role(ends: Option<u64>) -> Credentials {
     let end = ends.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
     Credentials::new("ASIAEXAMPLE", "secret", Some("the+session/token=".to_owned()), end, "test")
@@ -183,9 +224,12 @@ async fn a_url_that_is_not_what_it_promises_is_not_handed_out() {
     let config = client(ENDPOINT, credentials.clone()).config().to_builder().interceptor(OneMoreHeader);
     let client = Client::from_conf(config.build());
     let store = S3Objects::new(client, "bucket", SharedCredentialsProvider::new(credentials));
-    let refused = store.presign_upload(&grant(upload(1), CONTENT)).await;
-    let Err(ObjectError::Unavailable(cause)) = refused else { panic!("{refused:?}") };
-    assert!(cause.to_string().contains("`x-amz-meta-more`"), "{cause}");
+    let doors = store.presign_upload(&grant(upload(1), CONTENT)).await.map(drop);
+    let parts = store.presign_parts(&part_grant(None)).await.map(drop);
+    for refused in [doors, parts] {
+        let Err(ObjectError::Unavailable(cause)) = refused else { panic!("{refused:?}") };
+        assert!(cause.to_string().contains("`x-amz-meta-more`"), "{cause}");
+    }
 }
 
 #[test]
