@@ -121,7 +121,7 @@ fn process(store: &Arc<dyn Items>, clock: &Arc<TestClock>, number: u8) -> (Arc<F
 
 fn decider(context: &Context, key: &Arc<RemoteKey>, mode: Mode) -> Arc<Decider> {
     let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget: Some(BUDGET) };
-    let signing = Signing::new(context.clone(), Arc::new(RemoteKeys(Arc::clone(key))), plan);
+    let signing = Signing::new(context.clone(), vec![Arc::new(RemoteKeys(Arc::clone(key)))], plan);
     Arc::new(Decider::new(context.clone(), signing))
 }
 
