@@ -108,11 +108,15 @@ pub async fn ensure(
                 return Ok(Err(KeysetError::NotListed(kid)));
             }
         }
+        let mut batch = Batch::default();
+        if let Some(found) = &newest {
+            // A promotion meanwhile is not undone.
+            batch.check(keys::keyset(found.value.keyset.version), found.unchanged());
+        }
         let newest = newest.map(|found| found.value);
         let active = newest.as_ref().and_then(|record| record.active.clone());
         let keyset = Keyset { nonces, ..renewed(newest.map(|record| record.keyset), *key, &kid, now) };
         let next = Record { keyset, active, signed: false };
-        let mut batch = Batch::default();
         put(&mut batch, context, None, &next)?;
         context.store.commit(batch).await?;
         Ok(Ok(Arc::new(next.keyset)))
@@ -153,6 +157,11 @@ fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyse
         None => next.keys.push(KeysetKey::new(key, now.saturating_sub(300), end, vec!["*".into()])),
     }
     next
+}
+
+/// Makes the transaction depend on this being the newest version still.
+fn still_newest(batch: &mut Batch, version: u64) {
+    batch.check(keys::keyset(version.saturating_add(1)), Expect::Absent);
 }
 
 /// The newest version of the keyset as it is stored; `None` before the first start.

@@ -145,18 +145,25 @@ impl Signing {
 
     /// The key that signs, opened, and listed in the keyset.
     async fn slot(&self, current: Option<&Current>) -> Result<(&Slot, &Open), AppError> {
+        let active = current.and_then(|current| current.active.as_deref());
+        // A key that cannot be opened keeps nobody waiting while the one that signs is open.
+        let signs = |open: &&Open| active == Some(open.kid.as_str());
+        let open_already = |slot| Slot::ready(slot).filter(signs).map(|open| (slot, open));
+        if let Some(found) = self.slots.iter().find_map(open_already) {
+            return Ok(found);
+        }
         let mut failure = AppError::Signer(SignerError::Unavailable("no signing key is configured".into()));
         for slot in &self.slots {
             let open = match slot.opened().await {
                 Ok(open) => open,
                 // Without a promotion the first key signs, or none.
-                Err(error) if current.is_none_or(|current| current.active.is_none()) => return Err(error),
+                Err(error) if active.is_none() => return Err(error),
                 Err(error) => {
                     failure = error;
                     continue;
                 }
             };
-            match current.and_then(|current| current.active.as_deref()) {
+            match active {
                 Some(active) if active != open.kid => {
                     let what = format!("the key `{active}` that signs was not configured here");
                     failure = AppError::Signer(SignerError::Unavailable(what.into()));

@@ -8,7 +8,7 @@ use decision::{
 };
 use serde_json::json;
 
-use super::{Record, current, put};
+use super::{Record, current, put, still_newest};
 use crate::app::{
     audit::{self, Entry},
     context::{Caller, Context},
@@ -58,20 +58,18 @@ pub async fn change(context: &Context, caller: &Caller, change: &Change) -> Resu
     caller.need_no_product_limit()?;
     retrying(|| async {
         let found = current(context).await?.ok_or(AppError::NotFound)?;
-        let record = found.value;
+        let (unchanged, record) = (found.unchanged(), found.value);
         if record.signed {
             return Err(AppError::Key(
                 "root keys sign this keyset: make its next version with `bp root sign` and publish that",
             ));
         }
         let mut keyset = apply(context, &record, change)?;
-        keyset.version = keyset.version.saturating_add(1);
+        let before = keyset.version;
+        keyset.version = before.saturating_add(1);
         let next = Record { keyset, ..record };
         let mut batch = Batch::default();
-        batch.check(
-            keys::keyset(next.keyset.version.saturating_sub(1)),
-            crate::ports::items::Expect::Revision(found.revision),
-        );
+        batch.check(keys::keyset(before), unchanged);
         put(&mut batch, context, Some(caller), &next)?;
         context.store.commit(batch).await?;
         Ok(next)
@@ -161,6 +159,7 @@ pub async fn promote(context: &Context, caller: &Caller, kid: &str) -> Result<Re
         let before = record.active.replace(kid.to_owned());
         let mut batch = Batch::default();
         batch.put(keys::keyset(record.keyset.version), &record, found.unchanged())?;
+        still_newest(&mut batch, record.keyset.version);
         let (before, after) = (json!({ "active": before }), json!({ "active": kid }));
         let subject = format!("keyset/{}", record.keyset.version);
         let entry = Entry { kind: "key.promoted", subject, before: Some(before), after: Some(after) };

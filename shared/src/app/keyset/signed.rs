@@ -5,7 +5,7 @@
 use decision::root::{RootError, TrustedKeyset, Walk};
 use serde::{Deserialize, Serialize};
 
-use super::{Record, current, put};
+use super::{Record, current, put, still_newest};
 use crate::app::{
     context::{Caller, Context},
     error::AppError,
@@ -86,6 +86,7 @@ pub async fn publish_signed(
                     return Err(AppError::Key("the file says something else of this version than what is published: sign the next version"));
                 }
                 batch.put(keys::keyset(version), &record, found.unchanged())?;
+                still_newest(&mut batch, version);
             }
             Some(found) => {
                 if record.keyset.epoch < found.value.keyset.epoch {

@@ -55,6 +55,11 @@ impl Slot {
         self.open.get_or_try_init(|| self.unless_paused(open)).await
     }
 
+    /// The key, where it is open and the keyset was seen to.
+    pub(super) fn ready(&self) -> Option<&Open> {
+        self.ensured.initialized().then(|| self.open.get()).flatten()
+    }
+
     /// Sees to it, once, that the keyset lists the key; whether it had to be looked at.
     pub(super) async fn ensure(&self, unlisted: Unlisted, nonces: bool) -> Result<bool, AppError> {
         if self.ensured.initialized() {
