@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+mod draft;
+
 use clap::{Subcommand, ValueEnum};
 use decision::jwk::{Alg, PublicKey};
 use serde_json::{Map, Value};
@@ -43,6 +45,9 @@ pub(crate) enum KeyCommand {
         /// A product that it may sign for; may be repeated; without this all.
         #[arg(long = "product", value_name = "PRODUCT")]
         products: Vec<String>,
+        /// Write it into this keyset, which root keys are to sign, and ask nobody.
+        #[arg(long, value_name = "KEYSET")]
+        into: Option<PathBuf>,
     },
     /// Have a key sign from now on; the service must have it configured, and clients must know it.
     Promote {
@@ -58,11 +63,17 @@ pub(crate) enum KeyCommand {
     Revoke {
         /// The key id.
         kid: String,
+        /// Write it into this keyset, which root keys are to sign, and ask nobody.
+        #[arg(long, value_name = "KEYSET")]
+        into: Option<PathBuf>,
     },
     /// Write the keyset to a file, as clients pin it.
     Export {
         /// The new file.
         file: PathBuf,
+        /// As a beginning of the next version, for root keys to sign.
+        #[arg(long)]
+        next: bool,
     },
     /// Publish a keyset that root keys have signed.
     Publish {
@@ -95,12 +106,17 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
     let change = |kid: &str, verb: &str| Call::post_nothing(&["v1", "keys", kid, verb]);
     match command {
         KeyCommand::List => shown(context, Call::get(&["v1", "keys"])).await,
-        KeyCommand::Add { key_file, algorithm, public_key, not_before, expires_at, products } => {
+        KeyCommand::Add { key_file, algorithm, public_key, not_before, expires_at, products, into } => {
             let key = match (&key_file, &public_key) {
                 (Some(file), _) => local(file, algorithm)?,
                 (None, Some(file)) => remote(file)?,
                 (None, None) => return Err(Failure::usage("name --key-file or --public-key")),
             };
+            context.out.note(&format!("the key is `{}`", key.thumbprint()));
+            if let Some(file) = into {
+                let times = [not_before.as_deref(), expires_at.as_deref()];
+                return draft::add(context, &file, key, times, products);
+            }
             let mut body = Map::new();
             let jwk =
                 serde_json::to_value(key.to_jwk()).map_err(|error| Failure::usage(error.to_string()))?;
@@ -108,13 +124,13 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
             put(&mut body, "not_before", not_before);
             put(&mut body, "expires_at", expires_at);
             put(&mut body, "products", Some(products).filter(|products| !products.is_empty()));
-            context.out.note(&format!("the key is `{}`", key.thumbprint()));
             shown(context, Call::post(&["v1", "keys"], Value::Object(body))).await
         }
         KeyCommand::Promote { kid } => shown(context, change(&kid, "promote").repeatable()).await,
         KeyCommand::Retire { kid } => shown(context, change(&kid, "retire")).await,
-        KeyCommand::Revoke { kid } => shown(context, change(&kid, "revoke")).await,
-        KeyCommand::Export { file } => export(context, &file).await,
+        KeyCommand::Revoke { kid, into: Some(file) } => draft::revoke(context, &file, &kid),
+        KeyCommand::Revoke { kid, into: None } => shown(context, change(&kid, "revoke")).await,
+        KeyCommand::Export { file, next } => export(context, &file, next).await,
         KeyCommand::Publish { file } => publish(context, &file).await,
     }
 }
@@ -146,9 +162,12 @@ fn remote(file: &Path) -> Result<PublicKey, Failure> {
         .map_err(|error| Failure::usage(format!("`{}`: {}", file.display(), with_sources(&error))))
 }
 
-async fn export(context: &Context, file: &Path) -> Result<(), Failure> {
+async fn export(context: &Context, file: &Path, next: bool) -> Result<(), Failure> {
     let reply = context.api.send(Call::get(&["v1", "keyset"])).await?;
     std::fs::write(file, &reply.body).map_err(Failure::file(file))?;
+    if next {
+        draft::begin(file)?;
+    }
     context.out.note(&format!("the keyset is in `{}`", file.display()));
     Ok(())
 }
