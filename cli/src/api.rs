@@ -52,6 +52,7 @@ pub(crate) struct Call {
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
+    text: Option<String>,
     idempotency_key: Option<String>,
     if_match: Option<String>,
     repeatable: bool,
@@ -74,6 +75,7 @@ impl Call {
             path,
             query: Vec::new(),
             body: None,
+            text: None,
             idempotency_key: None,
             if_match: None,
             repeatable,
@@ -98,6 +100,11 @@ impl Call {
     /// `PUT` of a JSON body.
     pub(crate) fn put(path: &[&str], body: Value) -> Self {
         Self { body: Some(body), ..Self::new(Method::PUT, path) }
+    }
+
+    /// `PUT` of JSON text, byte for byte.
+    pub(crate) fn put_text(path: &[&str], text: String) -> Self {
+        Self { text: Some(text), ..Self::new(Method::PUT, path) }
     }
 
     /// `PATCH` with a JSON body.
@@ -260,6 +267,9 @@ impl Api {
         }
         if let Some(body) = &call.body {
             request = request.json(body);
+        }
+        if let Some(text) = &call.text {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(text.clone());
         }
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifact, audit, decisions, demo, keyset, policy, product, release, root, tenant, token, update,
+    artifact, audit, decisions, demo, key, keyset, policy, product, release, root, tenant, token, update,
 };
 
 /// Shown under `bp --help`.
@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Signed update decisions.
     #[command(subcommand)]
     Decision(decisions::DecisionCommand),
+    /// The keys that sign decisions.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// The keyset that clients pin.
     #[command(subcommand)]
     Keyset(keyset::KeysetCommand),

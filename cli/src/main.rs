@@ -14,6 +14,7 @@ mod decisions;
 mod demo;
 mod doctor;
 mod failure;
+mod key;
 mod keyset;
 mod output;
 mod policy;
@@ -81,6 +82,7 @@ async fn call(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(context, command).await,
         Command::Tenant(command) => tenant::run(context, command).await,
         Command::Decision(command) => decisions::run(context, command).await,
+        Command::Key(command) => key::run(context, command).await,
         Command::Keyset(command) => keyset::run(context, command).await,
         Command::Update(command) => update::run(context, command).await,
         Command::Health => context.show(Call::get(&["healthz"]), &["status"]).await,

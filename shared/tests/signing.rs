@@ -20,5 +20,11 @@ mod keyset;
 mod opening;
 #[path = "signing/renewal.rs"]
 mod renewal;
+#[path = "signing/rooted.rs"]
+mod rooted;
+#[path = "signing/rotation.rs"]
+mod rotation;
+#[path = "signing/rotation_races.rs"]
+mod rotation_races;
 #[path = "signing/world.rs"]
 mod world;

@@ -183,8 +183,17 @@ pub fn msi(artifact_id: &str) -> Value {
 
 /// What was signed: the payload of a decision's token.
 pub fn payload(decision: &Value) -> Value {
-    let middle = text(decision, "signature").split('.').nth(1).expect("three segments");
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(middle).expect("base64url")).expect("JSON")
+    segment(decision, 1)
+}
+
+/// The header of a decision's token.
+pub fn header(decision: &Value) -> Value {
+    segment(decision, 0)
+}
+
+fn segment(decision: &Value, index: usize) -> Value {
+    let segment = text(decision, "signature").split('.').nth(index).expect("three segments");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(segment).expect("base64url")).expect("JSON")
 }
 
 /// Action and reason of a decision in one word, such as `NONE/UP_TO_DATE`, or `INSTALL/NEW_RELEASE 2.0.0`.

@@ -85,12 +85,12 @@ pub(crate) fn over_functions(
 /// Builds the functions as they are deployed; answers with the folder.
 fn build(workspace: &Workspace) -> Result<PathBuf, String> {
     let mut command = workspace.command("cargo");
-    command.args(["build", "--release", "--locked", "--bins"]);
+    command.args(["build", "--profile", "proof", "--locked", "--bins"]);
     for function in FUNCTIONS {
         command.args(["--package", function]);
     }
     process::run(&mut command)?;
-    Ok(workspace.target("release"))
+    Ok(workspace.target("proof"))
 }
 
 /// The emulator, which comes with the SAM CLI; nothing else of that is needed here.

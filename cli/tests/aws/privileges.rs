@@ -67,7 +67,7 @@ const ASKED: [(&str, &[&str]); 8] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 40] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 2, &["verify"]),
     // A refusal gives its idempotency key back.
@@ -82,6 +82,10 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
     ("Expect::Anything)", "UpdateItem", "artifacts.rs", 2, &["manage"]),
     ("batch.check(", "ConditionCheckItem", "artifacts.rs", 1, &["manage", "verify"]),
     ("batch.check(", "ConditionCheckItem", "complete.rs", 2, &["complete", "verify"]),
+    // A renewal does not undo a promotion; a promotion is of the newest version.
+    ("batch.check(", "ConditionCheckItem", "keyset.rs", 2, &["decide", "manage"]),
+    ("batch.check(", "ConditionCheckItem", "keyset/changes.rs", 1, &["manage"]),
+    ("batch.check(", "ConditionCheckItem", "keyset/signed.rs", 1, &["manage"]),
     ("batch.check(", "ConditionCheckItem", "pending.rs", 1, &["verify"]),
     ("batch.check(", "ConditionCheckItem", "register.rs", 1, &["register"]),
     ("batch.check(", "ConditionCheckItem", "releases.rs", 1, &["manage"]),
@@ -92,7 +96,7 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
     ("store.query", "Query", "audit.rs", 1, &["manage"]),
     ("store.query", "Query", "catalogue/pages.rs", 1, &["decide"]),
     ("store.query", "Query", "external.rs", 2, &["verify"]),
-    ("store.query", "Query", "keyset.rs", 1, &["decide"]),
+    ("store.query", "Query", "keyset.rs", 1, &["decide", "manage"]),
     ("store.query", "Query", "policies.rs", 1, &["manage"]),
     ("store.query", "Query", "products.rs", 1, &["manage"]),
     ("store.query", "Query", "release_list.rs", 2, &["manage"]),
@@ -267,8 +271,15 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
     for function in FUNCTIONS {
         for statement in template.statements(function) {
             assert!(statement.actions.iter().all(|action| !action.contains('*')), "{statement:?}");
-            let own =
-                ["Table.Arn", "SigningKey.Arn", "WorkQueue.Arn", "WorkDeadLetterQueue.Arn", "Bucket.Arn"];
+            let own = [
+                "Table.Arn",
+                "SigningKey.Arn",
+                "WorkQueue.Arn",
+                "WorkDeadLetterQueue.Arn",
+                "Bucket.Arn",
+                "SigningKeyArn",
+                "NextSigningKeyArn",
+            ];
             let logs = format!("{}Logs.Arn", function[..1].to_ascii_uppercase() + &function[1..]);
             for resource in &statement.resources {
                 let objects = ["staging/", "objects/"].map(|prefix| format!("${{Bucket.Arn}}/{prefix}"));
@@ -280,7 +291,7 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
 }
 
 #[test]
-fn nobody_deletes_a_version_and_nobody_but_decide_writes_the_keyset() {
+fn nobody_deletes_a_version_and_none_but_decide_and_manage_write_the_keyset() {
     let template = Template::read();
     for function in FUNCTIONS {
         for statement in template.statements(function) {
@@ -288,9 +299,12 @@ fn nobody_deletes_a_version_and_nobody_but_decide_writes_the_keyset() {
             assert!(!has("s3:DeleteObjectVersion"), "{function}: {}", statement.sid);
             let writes =
                 ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"].into_iter().any(has);
-            if writes && function != "decide" {
+            let deletes = ["dynamodb:UpdateItem", "dynamodb:DeleteItem"].into_iter().any(has);
+            let may_put = ["decide", "manage"].contains(&function) && !deletes;
+            if writes && !may_put {
                 let keys = statement.condition.to_string();
-                let spared = keys.contains("StringNotEquals") && keys.contains("keysets");
+                let spared = keys.contains("StringNotEquals")
+                    && ["\"keysets\"", "\"signed_keysets\""].iter().all(|key| keys.contains(key));
                 let listed = keys.contains("StringEquals") && !keys.contains("keysets");
                 assert!(spared || listed, "{function} may write the keyset: {}", statement.sid);
             }
@@ -306,17 +320,20 @@ fn the_key_signs_for_decide_alone_and_one_kind_of_message_alone() {
     let in_policy: Vec<_> = policy.iter().filter(signing).collect();
     assert_eq!(in_policy.len(), 1, "{in_policy:?}");
     assert_eq!(in_policy[0]["Principal"]["AWS"], "DecideRole.Arn");
+    let mut keys_that_sign = Vec::new();
     let mut conditions = vec![in_policy[0]["Condition"].clone()];
     for function in FUNCTIONS {
         for statement in template.statements(function) {
             if statement.actions.iter().any(|action| action == "kms:Sign") {
                 assert_eq!(function, "decide");
-                assert_eq!(statement.resources, ["SigningKey.Arn"]);
+                keys_that_sign.extend(statement.resources);
                 conditions.push(statement.condition);
             }
         }
     }
-    assert_eq!(conditions.len(), 2, "by the key's policy and by the role's");
+    keys_that_sign.sort();
+    assert_eq!(keys_that_sign, ["NextSigningKeyArn", "SigningKey.Arn", "SigningKeyArn"]);
+    assert_eq!(conditions.len(), 4, "by the key's policy and by the role's");
     for condition in conditions {
         let keys: Vec<&String> = condition["StringEquals"].as_object().unwrap().keys().collect();
         assert_eq!(keys, ["kms:MessageType", "kms:SigningAlgorithm"]);

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use decision::jwk::{Jwk, PublicKey};
 use shared::{
     adapters::{
         metadata::memory::MemoryItems,
@@ -18,7 +19,7 @@ use shared::{
         decisions::Decider,
         external::Checker,
         keys,
-        keyset::Unlisted,
+        keyset::{self, Change, NewKey, Unlisted},
         products, register, releases,
         signing::{Mode, Plan, Signing},
         tokens::{self, NewToken},
@@ -34,7 +35,7 @@ use shared::{
     },
     ports::{
         clock::{Clock, Entropy, Ids},
-        signer::Opened,
+        signer::{Opened, Signer as _},
     },
     testing::{build, fetcher::ScriptedFetcher, signer::TestSigner, time::TestClock},
 };
@@ -66,6 +67,9 @@ pub(crate) const STAGED: &str = "upl_01jd9xqhfym4t8r0c5b7n3k1fz";
 pub(crate) const LARGE: &str = "upl_01jd9xqjf6m4t8r0c5b7n3k1fz";
 /// An upload whose time is over.
 pub(crate) const EXPIRED: &str = "upl_01jd4rxmv6m4t8r0c5b7n3k1fz";
+
+/// The next key, which the keyset lists and nobody has promoted.
+const NEXT_KEY: &str = "O4VnOOqzHMcse2wlbCbzPM02Mu-T10XU31IwrjRbeFo";
 
 /// More bytes than are copied while somebody waits.
 const COPIED_AT_ONCE: u64 = 60;
@@ -100,6 +104,7 @@ pub(crate) struct World {
     clock: Arc<TestClock>,
     entropy: Arc<Dictated>,
     caller: Caller,
+    signer: Arc<TestSigner>,
 }
 
 impl World {
@@ -126,8 +131,8 @@ impl World {
         context.ids = Ids::new(Arc::clone(&clock) as _, Arc::clone(&entropy) as _);
         context.tasks = Some(Arc::new(RecordedTasks(Arc::clone(&calls))));
         let store = Store { objects: Arc::clone(&objects) as _, receiver: bytes };
-        let caller = build::caller();
-        Self { context, calls, fetcher: Arc::default(), objects, store, clock, entropy, caller }
+        let (caller, signer) = (build::caller(), Arc::new(TestSigner::fresh()));
+        Self { context, calls, fetcher: Arc::default(), objects, store, clock, entropy, caller, signer }
     }
 
     /// Makes it so late that what is made now gets this id.
@@ -140,6 +145,7 @@ impl World {
     async fn fill(&self) {
         let context = &self.context;
         self.tokens().await;
+        self.keys().await;
         self.at(PRODUCT);
         products::create(context, &self.caller, (&"editor".parse().unwrap(), None), &[], None).await.unwrap();
         let released = self.artifact(RELEASED, b"an editor").await;
@@ -170,6 +176,22 @@ impl World {
         };
         let (token, _) = tokens::create(&self.context, &self.caller, &new).await.unwrap();
         assert_eq!(token.token_id.to_string(), PIPELINE);
+    }
+
+    /// A keyset with the key that signs and the next one, made by processes that did not delegate.
+    async fn keys(&self) {
+        let (context, key) = (&self.context, *self.signer.public_key());
+        self.clock.advance(100);
+        keyset::ensure(context, &key, Unlisted::Refuse, false).await.unwrap();
+        self.clock.advance(100);
+        keyset::promote(context, &self.caller, &key.thumbprint()).await.unwrap();
+        self.clock.advance(100);
+        let jwk = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": NEXT_KEY, "alg": "EdDSA" });
+        let jwk: Jwk = serde_json::from_value(jwk).unwrap();
+        let exp = NOW / 1_000 + 100_000_000;
+        let key = PublicKey::try_from(&jwk).unwrap();
+        let next = Change::Add(NewKey { key, nbf: None, exp, products: Vec::new() });
+        keyset::change(context, &self.caller, &next).await.unwrap();
     }
 
     /// Uploads in every state that an event finds one in.
@@ -237,8 +259,8 @@ impl World {
 
     pub(crate) async fn decider(&self) -> Arc<Decider> {
         let plan = Plan { mode: Mode::Delegated, unlisted: Unlisted::Refuse, budget: None };
-        let keys = Opened(Arc::new(TestSigner::fresh()));
-        let signing = Signing::new(self.context.clone(), Arc::new(keys), plan);
+        let keys = Opened(Arc::clone(&self.signer) as _);
+        let signing = Signing::new(self.context.clone(), vec![Arc::new(keys)], plan);
         signing.open().await.unwrap();
         Arc::new(Decider::new(self.context.clone(), signing))
     }

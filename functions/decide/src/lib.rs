@@ -151,6 +151,10 @@ async fn update_decisions(
 const CACHE: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))];
 
+/// What root keys have signed never changes.
+const SIGNED_CACHE: [(header::HeaderName, HeaderValue); 1] =
+    [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"))];
+
 async fn current_keyset(State(ports): State<Ports>) -> Result<Response, ApiError> {
     Ok((CACHE, Json(ports.decider.keyset().await?.as_ref())).into_response())
 }
@@ -159,6 +163,11 @@ async fn keyset_version(
     State(ports): State<Ports>,
     Path(version): Path<String>,
 ) -> Result<Response, ApiError> {
+    if let Some(version) = version.strip_suffix(".keyset") {
+        let file = keyset::signed_file(&ports.context, text::read_path(version)?).await?;
+        let jose = [(header::CONTENT_TYPE, HeaderValue::from_static("application/jose+json"))];
+        return Ok((SIGNED_CACHE, jose, file).into_response());
+    }
     let version: u64 = text::read_path(&version)?;
     Ok((CACHE, Json(keyset::version(&ports.context, version).await?)).into_response())
 }

@@ -15,6 +15,7 @@ use shared::{
 
 mod artifacts;
 mod audit;
+mod keys;
 mod policies;
 mod products;
 mod releases;
@@ -45,6 +46,7 @@ pub fn router(ports: Ports) -> Router {
         .merge(policies::router())
         .merge(tokens::router())
         .merge(audit::router())
+        .merge(keys::router())
         .merge(service::router())
         .with_state(ports)
 }

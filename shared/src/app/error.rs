@@ -151,6 +151,12 @@ pub enum AppError {
     /// The object store could not be used.
     #[error(transparent)]
     Objects(#[from] ObjectError),
+    /// What is asked of a key or of the keyset cannot be.
+    #[error("{0}")]
+    Key(&'static str),
+    /// Clients would refuse this signed keyset.
+    #[error(transparent)]
+    SignedKeyset(#[from] decision::root::RootError),
     /// The signing key could not be used.
     #[error("no decision could be signed")]
     Signer(#[source] crate::ports::signer::SignerError),

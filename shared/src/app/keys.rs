@@ -207,3 +207,8 @@ pub fn idempotency(token: TokenId, method: &str, path: &str, key: &str) -> Key {
 pub fn keyset(version: u64) -> Key {
     Key::new(KEYSETS, format!("{version:010}"))
 }
+
+/// The file in which root keys have signed a version of the keyset.
+pub fn signed_keyset(version: u64) -> Key {
+    Key::new("signed_keysets", format!("{version:010}"))
+}

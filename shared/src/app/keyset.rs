@@ -7,11 +7,19 @@ use decision::{
     keyset::{Keyset, KeysetKey},
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+mod changes;
+mod signed;
+
+pub use self::{
+    changes::{Change, NewKey, change, promote},
+    signed::{publish_signed, signed_file},
+};
 use super::{
     audit::{self, Entry},
-    context::Context,
+    context::{Caller, Context},
     error::AppError,
     keys,
     store::{Batch, Stored, retrying},
@@ -25,6 +33,20 @@ const KEYSET_LIFETIME: i64 = 365 * DAY;
 const RENEW_BEFORE: i64 = 60 * DAY;
 /// How long a key may sign.
 const KEY_LIFETIME: i64 = 5 * 365 * DAY;
+
+/// A version of the keyset as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What clients see.
+    #[serde(flatten)]
+    pub keyset: Keyset,
+    /// The key that signs decisions, where one was chosen; `None`: the one that is configured first.
+    #[serde(default)]
+    pub active: Option<String>,
+    /// Whether root keys have signed this version: then they sign each one after it, too.
+    #[serde(default)]
+    pub signed: bool,
+}
 
 /// What is done with a signing key that the keyset does not list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,34 +89,60 @@ pub async fn ensure(
     nonces: bool,
 ) -> Result<Arc<Keyset>, KeysetError> {
     retrying(|| async {
-        let newest = newest(context).await?;
+        let newest = current(context).await?;
         let now = context.clock.now();
         let kid = key.thumbprint();
-        if let Some(keyset) = &newest {
+        if let Some(record) = newest.as_ref().map(|found| &found.value) {
+            let keyset = &record.keyset;
             let listed = keyset.get(&kid);
             if listed.is_some_and(|listed| listed.revoked) {
                 return Ok(Err(KeysetError::Revoked(kid)));
             }
             let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE && keyset.nonces == nonces;
-            if fresh && listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE) {
+            let lasting = listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE);
+            // What root keys have signed, they alone renew.
+            if listed.is_some() && (record.signed || (fresh && (lasting || retired(listed, now)))) {
                 return Ok(Ok(Arc::new(keyset.clone())));
             }
-            if listed.is_none() && unlisted == Unlisted::Refuse {
+            if listed.is_none() && (record.signed || unlisted == Unlisted::Refuse) {
                 return Ok(Err(KeysetError::NotListed(kid)));
             }
         }
-        let next = Keyset { nonces, ..renewed(newest, *key, &kid, now) };
         let mut batch = Batch::default();
-        batch.put(keys::keyset(next.version), &next, Expect::Absent)?;
-        let after = json!({ "version": next.version, "epoch": next.epoch, "expires": next.expires,
-            "nonces": next.nonces, "kids": next.keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>() });
-        let subject = format!("keyset/{}", next.version);
-        let entry = Entry { kind: "keyset.published", subject, before: None, after: Some(after) };
-        audit::record(&mut batch, context, None, entry)?;
+        if let Some(found) = &newest {
+            // A promotion meanwhile is not undone.
+            batch.check(keys::keyset(found.value.keyset.version), found.unchanged());
+        }
+        let newest = newest.map(|found| found.value);
+        let active = newest.as_ref().and_then(|record| record.active.clone());
+        let keyset = Keyset { nonces, ..renewed(newest.map(|record| record.keyset), *key, &kid, now) };
+        let next = Record { keyset, active, signed: false };
+        put(&mut batch, context, None, &next)?;
         context.store.commit(batch).await?;
-        Ok(Ok(Arc::new(next)))
+        Ok(Ok(Arc::new(next.keyset)))
     })
     .await?
+}
+
+/// Whether somebody has set the key an end: it is not prolonged.
+fn retired(listed: Option<&KeysetKey>, now: i64) -> bool {
+    listed.is_some_and(|listed| listed.exp.saturating_sub(now) <= changes::RETIREMENT)
+}
+
+/// Stores a version of the keyset, and tells the audit log.
+fn put(batch: &mut Batch, context: &Context, caller: Option<&Caller>, next: &Record) -> Result<(), AppError> {
+    let keyset = &next.keyset;
+    batch.put(keys::keyset(keyset.version), next, Expect::Absent)?;
+    let kids = |revoked: bool| {
+        let keys = keyset.keys.iter().filter(move |key| key.revoked == revoked);
+        keys.map(|key| key.kid.clone()).collect::<Vec<_>>()
+    };
+    let after = json!({ "version": keyset.version, "epoch": keyset.epoch, "expires": keyset.expires,
+        "nonces": keyset.nonces, "kids": kids(false), "revoked": kids(true), "active": next.active,
+        "signed": next.signed });
+    let subject = format!("keyset/{}", keyset.version);
+    let entry = Entry { kind: "keyset.published", subject, before: None, after: Some(after) };
+    audit::record(batch, context, caller, entry)
 }
 
 fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyset {
@@ -111,11 +159,16 @@ fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyse
     next
 }
 
-/// The newest version of the keyset; `None` before the first start.
+/// Makes the transaction depend on this being the newest version still.
+fn still_newest(batch: &mut Batch, version: u64) {
+    batch.check(keys::keyset(version.saturating_add(1)), Expect::Absent);
+}
+
+/// The newest version of the keyset as it is stored; `None` before the first start.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn newest(context: &Context) -> Result<Option<Keyset>, AppError> {
+pub async fn current(context: &Context) -> Result<Option<Stored<Record>>, AppError> {
     let query = Query {
         partition: keys::KEYSETS.into(),
         prefix: String::new(),
@@ -123,8 +176,16 @@ pub async fn newest(context: &Context) -> Result<Option<Keyset>, AppError> {
         limit: 1,
         descending: true,
     };
-    let found = context.store.query::<Keyset>(&query).await?;
-    Ok(found.into_iter().next().map(|(_, stored)| stored.value))
+    let found = context.store.query::<Record>(&query).await?;
+    Ok(found.into_iter().next().map(|(_, stored)| stored))
+}
+
+/// The newest version of the keyset; `None` before the first start.
+///
+/// # Errors
+/// Those of the store.
+pub async fn newest(context: &Context) -> Result<Option<Keyset>, AppError> {
+    Ok(current(context).await?.map(|found| found.value.keyset))
 }
 
 /// A version of the keyset.

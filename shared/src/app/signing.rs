@@ -5,23 +5,27 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use decision::{jws, keyset::Keyset};
-use tokio::sync::OnceCell;
 
 mod budget;
 mod current_keyset;
 mod delegates;
 mod hand;
 mod pause;
+mod slot;
 
 pub use self::budget::{Budget, Share};
 pub(crate) use self::hand::Hand;
 use self::{
-    budget::Buckets, current_keyset::CurrentKeyset, delegates::Delegates, hand::HandKey, pause::Pause,
+    budget::Buckets,
+    current_keyset::{Current, CurrentKeyset},
+    hand::HandKey,
+    pause::Pause,
+    slot::Slot,
 };
 use super::{
     context::Context,
     error::AppError,
-    keyset::{self, KeysetError, Unlisted},
+    keyset::{KeysetError, Unlisted},
 };
 use crate::ports::signer::{Keys, Signer, SignerError};
 
@@ -54,17 +58,15 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Signing {
     context: Context,
-    keys: Arc<dyn Keys>,
     plan: Plan,
-    open: OnceCell<Open>,
-    opening_failed: Pause,
+    /// The keys that are configured; the first signs where none was promoted.
+    slots: Vec<Slot>,
     keyset: CurrentKeyset,
-    delegates: Delegates,
     budget: Option<Buckets>,
     sign_failed: Pause,
 }
 
-/// The signing key, once it was opened.
+/// A signing key, once it was opened.
 #[derive(Debug)]
 pub(crate) struct Open {
     signer: Arc<dyn Signer>,
@@ -91,29 +93,23 @@ impl Ready {
 }
 
 impl Signing {
-    /// Signs with a key that is opened when the first decision needs it.
-    pub fn new(context: Context, keys: Arc<dyn Keys>, plan: Plan) -> Self {
+    /// Signs with keys that are opened when a decision needs them: the one that was promoted in the keyset, or the first
+    /// where none was.
+    pub fn new(context: Context, keys: Vec<Arc<dyn Keys>>, plan: Plan) -> Self {
         let scarce = plan.budget.filter(|_| plan.mode == Mode::Direct);
         let budget = scarce.map(|budget| Buckets::new(budget, context.clock.now_ms()));
-        Self {
-            keys,
-            plan,
-            open: OnceCell::new(),
-            opening_failed: Pause::none(),
-            keyset: CurrentKeyset::new(context.clone()),
-            delegates: Delegates::new(context.clone()),
-            budget,
-            sign_failed: Pause::none(),
-            context,
-        }
+        let slots = (1..).zip(keys).map(|(number, keys)| Slot::new(context.clone(), keys, number)).collect();
+        let keyset = CurrentKeyset::new(context.clone());
+        Self { plan, slots, keyset, budget, sign_failed: Pause::none(), context }
     }
 
-    /// Opens the key, so that what is wrong with it is known at the start. Decisions do this by themselves.
+    /// Opens the key that signs, so that what is wrong with it is known at the start. Decisions do this by themselves.
     ///
     /// # Errors
     /// [`AppError::Signer`] where it cannot be used, and those of the store.
     pub async fn open(&self) -> Result<(), AppError> {
-        self.opened().await.map(|_| ())
+        let current = self.keyset.get().await?;
+        self.slot(current.as_ref()).await.map(|_| ())
     }
 
     /// The newest keyset, at most as old as a catalogue may be.
@@ -121,24 +117,67 @@ impl Signing {
     /// # Errors
     /// Those of the store, and of the key where there is no keyset yet.
     pub async fn keyset(&self) -> Result<Arc<Keyset>, AppError> {
-        if let Some(keyset) = self.keyset.get().await? {
-            return Ok(keyset);
+        Ok(self.current().await?.keyset)
+    }
+
+    async fn current(&self) -> Result<Current, AppError> {
+        if let Some(current) = self.keyset.get().await? {
+            return Ok(current);
         }
-        self.opened().await?;
+        self.slot(None).await?;
         self.keyset.get().await?.ok_or(AppError::Internal("the keyset is gone"))
     }
 
     /// What a decision of this moment is signed with. A key that the keyset does not list, or lists as revoked, is none.
     pub(crate) async fn ready(&self) -> Result<Ready, AppError> {
-        let open = self.opened().await?;
-        let keyset = self.keyset().await?;
+        let current = self.current().await?;
+        let (slot, open) = self.slot(Some(&current)).await?;
+        // Opening may have published another keyset.
+        let keyset = self.current().await?.keyset;
         let now = self.context.clock.now();
         usable(&keyset, &open.kid, now)?;
         let (hand, now) = match self.plan.mode {
             Mode::Direct => (Arc::clone(&open.direct), now),
-            Mode::Delegated => self.delegates.hand(open).await?,
+            Mode::Delegated => slot.delegates.hand(open).await?,
         };
         Ok(Ready { now, epoch: keyset.epoch, hand })
+    }
+
+    /// The key that signs, opened, and listed in the keyset.
+    async fn slot(&self, current: Option<&Current>) -> Result<(&Slot, &Open), AppError> {
+        let active = current.and_then(|current| current.active.as_deref());
+        // A key that cannot be opened keeps nobody waiting while the one that signs is open.
+        let signs = |open: &&Open| active == Some(open.kid.as_str());
+        let open_already = |slot| Slot::ready(slot).filter(signs).map(|open| (slot, open));
+        if let Some(found) = self.slots.iter().find_map(open_already) {
+            return Ok(found);
+        }
+        let mut failure = AppError::Signer(SignerError::Unavailable("no signing key is configured".into()));
+        for slot in &self.slots {
+            let open = match slot.opened().await {
+                Ok(open) => open,
+                // Without a promotion the first key signs, or none.
+                Err(error) if active.is_none() => return Err(error),
+                Err(error) => {
+                    failure = error;
+                    continue;
+                }
+            };
+            match active {
+                Some(active) if active != open.kid => {
+                    let what = format!("the key `{active}` that signs was not configured here");
+                    failure = AppError::Signer(SignerError::Unavailable(what.into()));
+                }
+                Some(_) | None => {
+                    let nonces = self.plan.mode == Mode::Delegated;
+                    if slot.ensure(self.plan.unlisted, nonces).await? {
+                        self.keyset.forget();
+                    }
+                    return Ok((slot, open));
+                }
+            }
+        }
+        Err(failure)
     }
 
     /// Whether each signature draws on a budget, so that none is made twice or without need.
@@ -186,30 +225,6 @@ impl Signing {
             self.sign_failed.begin(self.context.clock.now_ms());
         }
         Ok(signature)
-    }
-
-    async fn opened(&self) -> Result<&Open, AppError> {
-        self.open
-            .get_or_try_init(|| async {
-                if self.opening_failed.holds(self.context.clock.now_ms(), PAUSE_MS) {
-                    return Err(just_failed());
-                }
-                let opened = self.open_now().await;
-                if opened.is_err() {
-                    self.opening_failed.begin(self.context.clock.now_ms());
-                }
-                opened
-            })
-            .await
-    }
-
-    async fn open_now(&self) -> Result<Open, AppError> {
-        let signer = in_time(self.keys.open()).await.map_err(AppError::Signer)?;
-        let nonces = self.plan.mode == Mode::Delegated;
-        let keyset = keyset::ensure(&self.context, signer.public_key(), self.plan.unlisted, nonces).await;
-        self.keyset.remember(keyset.map_err(unusable)?);
-        let direct = Arc::new(Hand::direct(Arc::clone(&signer)));
-        Ok(Open { kid: signer.public_key().thumbprint(), signer, direct })
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Signing {
     Local {
         /// The file: PKCS#8 in PEM.
         key_file: PathBuf,
+        /// A second key, which signs once it was promoted.
+        next_key_file: Option<PathBuf>,
         /// The kind of key that is made.
         algorithm: decision::jwk::Alg,
         /// Whether a key that the keyset does not list is taken up; no by default.
@@ -20,6 +22,8 @@ pub enum Signing {
     Kms {
         /// Its id or ARN; an alias where it is never moved.
         key_id: String,
+        /// A second key, which signs once it was promoted.
+        next_key_id: Option<String>,
         /// Another server than AWS's own.
         endpoint: Option<String>,
         /// Whether a key that the keyset does not list is taken up; no by default.
@@ -48,16 +52,18 @@ pub struct SigningBudget {
 pub(super) fn signing(reader: &mut Reader<'_>, data: &Path) -> Option<Signing> {
     use decision::jwk::Alg;
     let key_file = reader.path("signing.local.key_file").unwrap_or_else(|| data.join("signing.pem"));
+    let next_key_file = reader.path("signing.local.next_key_file");
     let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
     let take_up_new_key = reader.flag("signing.take_up_new_key", false);
     let kind = reader.word("signing.type", &["local", "kms"], &[], "local");
     let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
     let (key_id, endpoint) = (reader.text("signing.kms.key_id"), reader.url("signing.kms.endpoint"));
+    let next_key_id = reader.text("signing.kms.next_key_id").filter(|id| !id.is_empty());
     if kind? == "local" {
-        return Some(Signing::Local { key_file, algorithm, take_up_new_key });
+        return Some(Signing::Local { key_file, next_key_file, algorithm, take_up_new_key });
     }
     let key_id = reader.needed("signing.kms.key_id", key_id)?;
-    Some(Signing::Kms { key_id, endpoint, take_up_new_key })
+    Some(Signing::Kms { key_id, next_key_id, endpoint, take_up_new_key })
 }
 
 pub(super) fn mode(reader: &mut Reader<'_>, key: Option<&Signing>) -> Option<SigningMode> {

@@ -149,17 +149,20 @@ impl Cloud {
             },
             config,
         };
-        let config::Signing::Kms { key_id, endpoint, take_up_new_key } = &self.config.signing else {
+        let config::Signing::Kms { key_id, next_key_id, endpoint, take_up_new_key } = &self.config.signing
+        else {
             return Err(WiringError::NotChosen("signing.type: kms"));
         };
-        let keys = KmsKeys::new(self.sdk(None, endpoint.as_deref()), key_id.clone());
+        let sdk = self.sdk(None, endpoint.as_deref());
+        let keys = [Some(key_id), next_key_id.as_ref()].into_iter().flatten();
+        let keys = keys.map(|id| Arc::new(KmsKeys::new(sdk.clone(), id.clone())) as _).collect();
         let budget = self.config.signing_budget;
         let plan = Plan {
             mode: super::mode(self.config.signing_mode),
             unlisted: if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse },
             budget: Some(Budget { per_second: budget.per_second, burst: budget.burst }),
         };
-        let signing = Signing::new(self.context.clone(), Arc::new(keys), plan);
+        let signing = Signing::new(self.context.clone(), keys, plan);
         Ok(Arc::new(Decider::new(self.context.clone(), signing)))
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     ports::{
         clock::{Clock, Entropy, Ids},
         objects::{Objects, Receiver},
-        signer::{Opened, Signer},
+        signer::{Keys, Opened, Signer},
     },
 };
 
@@ -74,17 +74,7 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
         .map_err(|source| WiringError::File { path: root.clone(), source })?;
     let objects = Arc::new(objects);
-    let config::Signing::Local { key_file, algorithm, take_up_new_key } = &config.signing else {
-        return Err(WiringError::NotChosen("signing.type: local"));
-    };
-    let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
-    let may_make = *take_up_new_key || keyset::newest(&context).await.map_err(KeysetError::from)?.is_none();
-    let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, may_make.then_some(*algorithm))?);
-    // A key of this machine signs freely, and what is wrong with it is said at the start.
-    let plan = Plan { mode: mode(config.signing_mode), unlisted, budget: None };
-    keyset::ensure(&context, signer.public_key(), unlisted, plan.mode == Mode::Delegated).await?;
-    let signing = Signing::new(context.clone(), Arc::new(Opened(signer)), plan);
-    let decider = Arc::new(Decider::new(context.clone(), signing));
+    let decider = Arc::new(Decider::new(context.clone(), signing(config, &context).await?));
     let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
     Ok(Embedded {
         context,
@@ -95,6 +85,32 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
         items,
         bell,
     })
+}
+
+async fn signing(config: &Config, context: &Context) -> Result<Signing, WiringError> {
+    let config::Signing::Local { key_file, next_key_file, algorithm, take_up_new_key } = &config.signing
+    else {
+        return Err(WiringError::NotChosen("signing.type: local"));
+    };
+    let unlisted = if *take_up_new_key { Unlisted::TakeUp } else { Unlisted::Refuse };
+    let current = keyset::current(context).await.map_err(KeysetError::from)?;
+    let may_make = *take_up_new_key || current.is_none();
+    let signer: Arc<dyn Signer> = Arc::new(LocalSigner::open(key_file, may_make.then_some(*algorithm))?);
+    // A key of this machine signs freely, and what is wrong with it is said at the start.
+    let plan = Plan { mode: mode(config.signing_mode), unlisted, budget: None };
+    let promoted = current.is_some_and(|current| current.value.active.is_some());
+    if !promoted {
+        keyset::ensure(context, signer.public_key(), unlisted, plan.mode == Mode::Delegated).await?;
+    }
+    let mut keys: Vec<Arc<dyn Keys>> = vec![Arc::new(Opened(signer))];
+    if let Some(file) = next_key_file {
+        keys.push(Arc::new(Opened(Arc::new(LocalSigner::open(file, Some(*algorithm))?))));
+    }
+    let signing = Signing::new(context.clone(), keys, plan);
+    if promoted {
+        signing.open().await.map_err(KeysetError::from)?;
+    }
+    Ok(signing)
 }
 
 fn make_parent(path: &Path) -> Result<(), WiringError> {

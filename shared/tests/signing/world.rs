@@ -45,6 +45,13 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn Items>,
 }
 
+/// One process of a deployment.
+pub(crate) struct Process {
+    pub(crate) context: Context,
+    pub(crate) items: Arc<FailingItems>,
+    pub(crate) decider: Arc<Decider>,
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::of(Alg::Es256).await
@@ -67,6 +74,15 @@ impl World {
     /// One more process over the same store and key.
     pub(crate) fn another(&self, mode: Mode, number: u8) -> Arc<Decider> {
         decider(&process(&self.store, &self.clock, number).1, &self.key, mode)
+    }
+
+    /// One more process over the same store, with these keys of its own.
+    pub(crate) fn with_keys(&self, mode: Mode, number: u8, keys: &[&Arc<RemoteKey>]) -> Process {
+        let (items, context) = process(&self.store, &self.clock, number);
+        let remote = keys.iter().map(|key| Arc::new(RemoteKeys(Arc::clone(key))) as _).collect();
+        let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget: None };
+        let signing = Signing::new(context.clone(), remote, plan);
+        Process { decider: Arc::new(Decider::new(context.clone(), signing)), context, items }
     }
 
     /// The newest keyset, as another process would see it.
@@ -121,11 +137,11 @@ fn process(store: &Arc<dyn Items>, clock: &Arc<TestClock>, number: u8) -> (Arc<F
 
 fn decider(context: &Context, key: &Arc<RemoteKey>, mode: Mode) -> Arc<Decider> {
     let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget: Some(BUDGET) };
-    let signing = Signing::new(context.clone(), Arc::new(RemoteKeys(Arc::clone(key))), plan);
+    let signing = Signing::new(context.clone(), vec![Arc::new(RemoteKeys(Arc::clone(key)))], plan);
     Arc::new(Decider::new(context.clone(), signing))
 }
 
-/// What a client with this keyset makes of an answer.
+/// What a client with this keyset makes of an answer, which it has to believe.
 pub(crate) fn verified(
     keyset: &Keyset,
     signed: &Signed,
@@ -133,6 +149,17 @@ pub(crate) fn verified(
     nonce: Option<&str>,
     now: i64,
 ) -> verify::Verified {
+    judged(keyset, signed, question, nonce, now).unwrap()
+}
+
+/// What a client with this keyset makes of an answer.
+pub(crate) fn judged(
+    keyset: &Keyset,
+    signed: &Signed,
+    question: &Question,
+    nonce: Option<&str>,
+    now: i64,
+) -> Result<verify::Verified, verify::Refusal> {
     let expected = verify::Expected {
         now,
         issuer: build::settings().base_url,
@@ -148,7 +175,7 @@ pub(crate) fn verified(
         allow_loopback_http: false,
         installer_types: Vec::new(),
     };
-    verify::verify(&signed.token, keyset, &expected).unwrap()
+    verify::verify(&signed.token, keyset, &expected)
 }
 
 /// A question about the product, by a client on this version.
@@ -164,6 +191,13 @@ pub(crate) fn header(signed: &Signed) -> Value {
 /// The payload of the delegation that a token carries.
 pub(crate) fn delegation(signed: &Signed) -> Value {
     part(header(signed)["dlg"].as_str().unwrap(), 1)
+}
+
+/// Which key of the keyset answers for a token: the one that signed it, or that delegated to the one that did.
+pub(crate) fn root_kid(signed: &Signed) -> String {
+    let header = header(signed);
+    let delegation = header["dlg"].as_str().map(|dlg| part(dlg, 0));
+    delegation.unwrap_or(header)["kid"].as_str().unwrap().to_owned()
 }
 
 /// Which key signed a token.

@@ -255,7 +255,7 @@ impl World {
     pub(crate) async fn decider(&self, process: &Process) -> Arc<Decider> {
         let plan = Plan { mode: Mode::Direct, unlisted: keyset::Unlisted::TakeUp, budget: None };
         let keys = Opened(Arc::clone(&self.signer) as _);
-        let signing = Signing::new(process.context.clone(), Arc::new(keys), plan);
+        let signing = Signing::new(process.context.clone(), vec![Arc::new(keys)], plan);
         signing.open().await.unwrap();
         Arc::new(Decider::new(process.context.clone(), signing))
     }

@@ -15,6 +15,7 @@ mod documented;
 mod external;
 mod idempotency;
 mod installers;
+mod keys;
 mod lists;
 mod live;
 mod multipart;

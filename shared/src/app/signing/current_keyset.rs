@@ -18,10 +18,20 @@ const PAUSE_MS: i64 = 1_000;
 /// How long a read may take before memory is asked instead.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The newest keyset, and which of its keys signs.
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    pub(super) keyset: Arc<Keyset>,
+    /// The key that was promoted, if any was.
+    pub(super) active: Option<Arc<str>>,
+}
+
 #[derive(Debug)]
 struct Seen {
-    keyset: Arc<Keyset>,
+    current: Current,
     at_ms: i64,
+    /// How many transactions this process had committed: what it has changed itself, it sees at once.
+    own_commits: u64,
 }
 
 /// The newest keyset of the store, remembered as long as catalogues are.
@@ -39,35 +49,45 @@ impl CurrentKeyset {
         Self { context, seen: RwLock::default(), reading: tokio::sync::Mutex::new(()), failed: Pause::none() }
     }
 
-    /// Remembers what was read or written just now.
-    pub(super) fn remember(&self, keyset: Arc<Keyset>) {
+    /// Remembers what was read after so many own commits.
+    fn remember(&self, current: Current, own_commits: u64) {
         let at_ms = self.context.clock.now_ms();
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(Seen { keyset, at_ms });
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Seen { current, at_ms, own_commits });
+    }
+
+    /// Forgets what is remembered, since it was changed just now.
+    pub(super) fn forget(&self) {
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The newest keyset; `None` where there is none yet.
-    pub(super) async fn get(&self) -> Result<Option<Arc<Keyset>>, AppError> {
+    pub(super) async fn get(&self) -> Result<Option<Current>, AppError> {
         let settings = &self.context.settings;
-        if let Some(keyset) = self.remembered(settings.catalogue_max_age_ms) {
-            return Ok(Some(keyset));
+        if let Some(current) = self.fresh(settings.catalogue_max_age_ms) {
+            return Ok(Some(current));
         }
         let _reading = self.reading.lock().await;
-        if let Some(keyset) = self.remembered(settings.catalogue_max_age_ms) {
-            return Ok(Some(keyset));
+        if let Some(current) = self.fresh(settings.catalogue_max_age_ms) {
+            return Ok(Some(current));
         }
         let stale = || self.remembered(settings.catalogue_max_stale_ms);
         if self.failed.holds(self.context.clock.now_ms(), PAUSE_MS)
-            && let Some(keyset) = stale()
+            && let Some(current) = stale()
         {
-            return Ok(Some(keyset));
+            return Ok(Some(current));
         }
         let late = || AppError::Items(ItemsUnavailable("it did not answer in time".into()));
-        let read = tokio::time::timeout(READ_TIMEOUT, keyset::newest(&self.context)).await;
+        let own_commits = self.context.store.own_commits();
+        let read = tokio::time::timeout(READ_TIMEOUT, keyset::current(&self.context)).await;
         match read.unwrap_or_else(|_| Err(late())) {
             Ok(newest) => {
-                let newest = newest.map(Arc::new);
-                if let Some(keyset) = &newest {
-                    self.remember(Arc::clone(keyset));
+                let newest = newest.map(|found| Current {
+                    keyset: Arc::new(found.value.keyset),
+                    active: found.value.active.map(Into::into),
+                });
+                if let Some(current) = &newest {
+                    self.remember(current.clone(), own_commits);
                 }
                 Ok(newest)
             }
@@ -79,11 +99,19 @@ impl CurrentKeyset {
         }
     }
 
-    fn remembered(&self, max_age_ms: i64) -> Option<Arc<Keyset>> {
+    fn fresh(&self, max_age_ms: i64) -> Option<Current> {
+        let own_commits = self.context.store.own_commits();
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let current = seen.as_ref().is_some_and(|seen| seen.own_commits == own_commits);
+        drop(seen);
+        if current { self.remembered(max_age_ms) } else { None }
+    }
+
+    fn remembered(&self, max_age_ms: i64) -> Option<Current> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         let now = self.context.clock.now_ms();
         // A clock that was set back makes nothing younger.
         let fresh = |seen: &&Seen| (0..=max_age_ms).contains(&now.saturating_sub(seen.at_ms));
-        seen.as_ref().filter(fresh).map(|seen| Arc::clone(&seen.keyset))
+        seen.as_ref().filter(fresh).map(|seen| seen.current.clone())
     }
 }

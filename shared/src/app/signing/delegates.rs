@@ -38,13 +38,14 @@ pub(super) struct Delegates {
 pub(super) type Now = (Arc<Hand>, i64);
 
 impl Delegates {
-    pub(super) fn new(context: Context) -> Self {
+    /// `slot` keeps the numbers of its hands apart from those of other slots.
+    pub(super) fn new(context: Context, slot: u64) -> Self {
         Self {
             context,
             current: RwLock::default(),
             renewing: tokio::sync::Mutex::new(()),
             failed: Pause::none(),
-            made: AtomicU64::new(0),
+            made: AtomicU64::new(slot << 48),
         }
     }
 

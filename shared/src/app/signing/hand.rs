@@ -38,10 +38,10 @@ pub(super) enum HandKey {
 
 impl Hand {
     /// The keyset's own key.
-    pub(super) fn direct(signer: Arc<dyn Signer>) -> Self {
+    pub(super) fn direct(signer: Arc<dyn Signer>, number: u64) -> Self {
         let public = signer.public_key();
         let header = jws::encode_header(public.alg(), &public.thumbprint(), None);
-        Self { header, key: HandKey::Keyset(signer), number: 0, nbf: i64::MIN, end: i64::MAX }
+        Self { header, key: HandKey::Keyset(signer), number, nbf: i64::MIN, end: i64::MAX }
     }
 
     /// A new key of this process, for which the keyset's key signs a delegation of an hour from `now`.

@@ -1,0 +1,86 @@
+//! A keyset in a file, on its way to the root keys that are to sign it. Nobody is asked.
+
+use std::path::Path;
+
+use decision::{
+    jwk::PublicKey,
+    keyset::{Keyset, KeysetKey},
+};
+use shared::http::views;
+
+use crate::clock;
+use crate::context::{Context, read_text};
+use crate::failure::Failure;
+
+/// How long a key is listed where nothing else is said, in seconds: five years.
+const LIFETIME: i64 = 5 * 365 * 86_400;
+/// For clients whose clocks are behind, in seconds.
+const LATE: i64 = 300;
+
+/// Makes an exported keyset the beginning of the next version, which is good for a year.
+pub(super) fn begin(file: &Path) -> Result<(), Failure> {
+    let mut keyset = read(file)?;
+    keyset.version = keyset.version.saturating_add(1);
+    keyset.expires = keyset.expires.max(clock::now().saturating_add(365 * 86_400));
+    write(file, &keyset)
+}
+
+/// Lists a key.
+pub(super) fn add(
+    context: &Context,
+    file: &Path,
+    key: PublicKey,
+    [not_before, expires_at]: [Option<&str>; 2],
+    products: Vec<String>,
+) -> Result<(), Failure> {
+    let mut keyset = read(file)?;
+    if keyset.get(&key.thumbprint()).is_some() {
+        return Err(Failure::usage("the key is listed already"));
+    }
+    let now = clock::now();
+    let nbf = time(not_before)?.unwrap_or_else(|| now.saturating_sub(LATE));
+    let exp = time(expires_at)?.unwrap_or_else(|| now.saturating_add(LIFETIME));
+    if exp <= now.max(nbf) {
+        return Err(Failure::usage("--expires-at: expected a time to come, after --not-before"));
+    }
+    let products = if products.is_empty() { vec!["*".to_owned()] } else { products };
+    keyset.keys.push(KeysetKey::new(key, nbf, exp, products));
+    done(context, file, &keyset)
+}
+
+/// Revokes a key, and begins the next epoch.
+pub(super) fn revoke(context: &Context, file: &Path, kid: &str) -> Result<(), Failure> {
+    let mut keyset = read(file)?;
+    let key = keyset.keys.iter_mut().find(|key| key.kid == kid);
+    let key = key.ok_or_else(|| Failure::usage(format!("`{}` does not list `{kid}`", file.display())))?;
+    if key.revoked {
+        return Err(Failure::usage("the key is revoked already"));
+    }
+    key.revoked = true;
+    keyset.epoch = keyset.epoch.saturating_add(1);
+    done(context, file, &keyset)
+}
+
+fn done(context: &Context, file: &Path, keyset: &Keyset) -> Result<(), Failure> {
+    write(file, keyset)?;
+    let (version, epoch) = (keyset.version, keyset.epoch);
+    context.out.show(&serde_json::json!({ "version": version, "epoch": epoch }), |_| {
+        format!("`{}` has version {version} and epoch {epoch} of the keyset, to be signed", file.display())
+    })
+}
+
+fn time(text: Option<&str>) -> Result<Option<i64>, Failure> {
+    let read = |text: &str| views::read_time(text).map(|ms| ms.div_euclid(1_000));
+    let wrong = |text: &str| Failure::usage(format!("`{text}` is no time such as `2030-01-31T12:00:00Z`"));
+    text.map(|text| read(text).ok_or_else(|| wrong(text))).transpose()
+}
+
+fn read(file: &Path) -> Result<Keyset, Failure> {
+    serde_json::from_str(&read_text(file)?)
+        .map_err(|error| Failure::usage(format!("`{}` is no keyset: {error}", file.display())))
+}
+
+fn write(file: &Path, keyset: &Keyset) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(keyset).map_err(|error| Failure::usage(error.to_string()))?;
+    std::fs::write(file, text + "\n").map_err(Failure::file(file))
+}

@@ -1,0 +1,171 @@
+//! Changing the keyset: the next key, the one that signs, and those that are to sign no more.
+//!
+//! Each change is a new version of the keyset, but for [`promote`], which clients do not see.
+
+use decision::{
+    jwk::PublicKey,
+    keyset::{Keyset, KeysetKey},
+};
+use serde_json::json;
+
+use super::{Record, current, put, still_newest};
+use crate::app::{
+    audit::{self, Entry},
+    context::{Caller, Context},
+    error::AppError,
+    keys,
+    store::{Batch, retrying},
+};
+use crate::domain::names::ProductId;
+
+/// How long after its last decision a key that retires is still listed, in seconds: clients whose clocks are behind
+/// need it as long.
+const LATE: i64 = 300;
+/// A key that ends sooner than this, in seconds, has been retired: nobody prolongs it.
+pub(super) const RETIREMENT: i64 = 2 * 86_400;
+/// The most keys of a keyset.
+const MAX_KEYS: usize = 32;
+
+/// A key that is to be listed.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its public half.
+    pub key: PublicKey,
+    /// First second in which it may be used; `None`: now, and a little before for clients whose clocks are behind.
+    pub nbf: Option<i64>,
+    /// First second in which it may no longer be used.
+    pub exp: i64,
+    /// The products that it may sign for; none: all.
+    pub products: Vec<ProductId>,
+}
+
+/// What is changed.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Clients are to know a key before it signs.
+    Add(NewKey),
+    /// A key that signs no more is to be listed until its last decision has ended.
+    Retire(String),
+    /// Nothing that a key has signed is to be believed any more: the next epoch begins.
+    Revoke(String),
+}
+
+/// Publishes the next version of the keyset.
+///
+/// # Errors
+/// [`AppError::NotFound`] for a key that is not listed, [`AppError::Key`] for what cannot be, and those of the store.
+pub async fn change(context: &Context, caller: &Caller, change: &Change) -> Result<Record, AppError> {
+    caller.need_no_product_limit()?;
+    retrying(|| async {
+        let found = current(context).await?.ok_or(AppError::NotFound)?;
+        let (unchanged, record) = (found.unchanged(), found.value);
+        if record.signed {
+            return Err(AppError::Key(
+                "root keys sign this keyset: make its next version with `bp root sign` and publish that",
+            ));
+        }
+        let mut keyset = apply(context, &record, change)?;
+        let before = keyset.version;
+        keyset.version = before.saturating_add(1);
+        let next = Record { keyset, ..record };
+        let mut batch = Batch::default();
+        batch.check(keys::keyset(before), unchanged);
+        put(&mut batch, context, Some(caller), &next)?;
+        context.store.commit(batch).await?;
+        Ok(next)
+    })
+    .await
+}
+
+fn apply(context: &Context, record: &Record, change: &Change) -> Result<Keyset, AppError> {
+    let now = context.clock.now();
+    let mut keyset = record.keyset.clone();
+    match change {
+        Change::Add(new) => add(&mut keyset, new, now)?,
+        Change::Retire(kid) => {
+            not_active(record, kid)?;
+            let end = now.saturating_add(context.settings.decision_lifetime).saturating_add(LATE);
+            let key = listed(&mut keyset, kid)?;
+            if key.revoked {
+                return Err(AppError::Key("the key is revoked"));
+            }
+            key.exp = key.exp.min(end);
+        }
+        Change::Revoke(kid) => {
+            not_active(record, kid)?;
+            let key = listed(&mut keyset, kid)?;
+            if key.revoked {
+                return Err(AppError::Key("the key is revoked already"));
+            }
+            key.revoked = true;
+            keyset.epoch = keyset.epoch.saturating_add(1);
+        }
+    }
+    Ok(keyset)
+}
+
+fn add(keyset: &mut Keyset, new: &NewKey, now: i64) -> Result<(), AppError> {
+    if keyset.get(&new.key.thumbprint()).is_some() {
+        return Err(AppError::Key("the key is listed already"));
+    }
+    // Those that are over are of no use to anybody; one that was revoked stays, so that it cannot come back.
+    keyset.keys.retain(|key| key.revoked || key.exp > now);
+    if keyset.keys.len() >= MAX_KEYS {
+        return Err(AppError::Key("a keyset has at most 32 keys: retire others first"));
+    }
+    let products = if new.products.is_empty() {
+        vec!["*".to_owned()]
+    } else {
+        new.products.iter().map(ToString::to_string).collect()
+    };
+    let nbf = new.nbf.unwrap_or_else(|| now.saturating_sub(LATE));
+    keyset.keys.push(KeysetKey::new(new.key, nbf, new.exp, products));
+    Ok(())
+}
+
+fn listed<'a>(keyset: &'a mut Keyset, kid: &str) -> Result<&'a mut KeysetKey, AppError> {
+    keyset.keys.iter_mut().find(|key| key.kid == kid).ok_or(AppError::NotFound)
+}
+
+/// The key that signs is neither retired nor revoked before another one signs, or nobody would be answered.
+fn not_active(record: &Record, kid: &str) -> Result<(), AppError> {
+    match &record.active {
+        Some(active) if active != kid => Ok(()),
+        Some(_) => Err(AppError::Key("the key signs decisions: promote another one first")),
+        None => Err(AppError::Key(
+            "no key was promoted yet, so this may be the one that signs: promote another one first",
+        )),
+    }
+}
+
+/// Has a key sign from now on: those processes that have it configured. Clients must know it already.
+///
+/// # Errors
+/// [`AppError::NotFound`] for a key that is not listed, [`AppError::Key`] for one that may not sign now, and those of the
+/// store.
+pub async fn promote(context: &Context, caller: &Caller, kid: &str) -> Result<Record, AppError> {
+    caller.need_no_product_limit()?;
+    retrying(|| async {
+        let found = current(context).await?.ok_or(AppError::NotFound)?;
+        let mut record = found.value.clone();
+        let now = context.clock.now();
+        let key = record.keyset.get(kid).ok_or(AppError::NotFound)?;
+        if key.revoked || now < key.nbf || key.exp <= now {
+            return Err(AppError::Key("the keyset does not let this key sign now"));
+        }
+        if record.active.as_deref() == Some(kid) {
+            return Ok(record);
+        }
+        let before = record.active.replace(kid.to_owned());
+        let mut batch = Batch::default();
+        batch.put(keys::keyset(record.keyset.version), &record, found.unchanged())?;
+        still_newest(&mut batch, record.keyset.version);
+        let (before, after) = (json!({ "active": before }), json!({ "active": kid }));
+        let subject = format!("keyset/{}", record.keyset.version);
+        let entry = Entry { kind: "key.promoted", subject, before: Some(before), after: Some(after) };
+        audit::record(&mut batch, context, Some(caller), entry)?;
+        context.store.commit(batch).await?;
+        Ok(record)
+    })
+    .await
+}
