@@ -49,9 +49,9 @@ pub fn stack() -> Stack {
     }
 }
 
-/// The release binary of a function: in `BP_TEST_FUNCTIONS`, or in `target/release`.
+/// The release binary of a function: in `BP_TEST_FUNCTIONS`, or in `target/proof`.
 pub fn function(name: &str) -> PathBuf {
-    let path = prepared("BP_TEST_FUNCTIONS", "release").join(name);
+    let path = prepared("BP_TEST_FUNCTIONS", "proof").join(name);
     assert!(path.is_file(), "no function at {}: run `cargo xtask aws test`", path.display());
     path
 }

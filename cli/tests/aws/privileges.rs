@@ -23,7 +23,7 @@ const ADAPTERS: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// What each call of an SDK needs: transactions have no actions of their own.
-const CALLS: [(&str, &str, &[&str]); 16] = [
+const CALLS: [(&str, &str, &[&str]); 21] = [
     ("dynamodb", "get_item", &["GetItem"]),
     ("dynamodb", "transact_get_items", &["GetItem"]),
     ("dynamodb", "batch_get_item", &["BatchGetItem"]),
@@ -40,6 +40,12 @@ const CALLS: [(&str, &str, &[&str]); 16] = [
     ("s3", "put_object", &["PutObject"]),
     ("s3", "get_object", &["GetObject", "GetObjectVersion"]),
     ("s3", "delete_object", &["DeleteObject"]),
+    // An upload in parts is an object in the making.
+    ("s3", "create_multipart_upload", &["PutObject"]),
+    ("s3", "upload_part", &["PutObject"]),
+    ("s3", "list_parts", &["ListMultipartUploadParts"]),
+    ("s3", "complete_multipart_upload", &["PutObject"]),
+    ("s3", "abort_multipart_upload", &["AbortMultipartUpload"]),
     ("kms", "get_public_key", &["GetPublicKey"]),
     ("kms", "sign", &["Sign"]),
     ("sqs", "send_message", &["SendMessage"]),
@@ -52,12 +58,18 @@ const BY_LAMBDA: [(&str, &[&str]); 2] = [
 ];
 
 /// Which functions make which calls of the object store, the signer and the queue: what their use cases ask of the port.
-const ASKED: [(&str, &[&str]); 8] = [
+const ASKED: [(&str, &[&str]); 13] = [
     // Proofs: `app::complete`, for who waits and for who does not.
     ("head_object", &["complete", "verify"]),
     ("copy_object", &["complete", "verify"]),
     ("put_object", &["initiate"]),
-    ("get_object", &["download"]),
+    // Verify reads what came in parts.
+    ("get_object", &["download", "verify"]),
+    ("create_multipart_upload", &["initiate"]),
+    ("upload_part", &["initiate"]),
+    ("list_parts", &["complete", "verify"]),
+    ("complete_multipart_upload", &["verify"]),
+    ("abort_multipart_upload", &["initiate", "verify"]),
     // What ended uploads and deleted artifacts leave.
     ("delete_object", &["initiate", "complete", "manage", "verify"]),
     ("get_public_key", &["decide"]),
@@ -67,9 +79,9 @@ const ASKED: [(&str, &[&str]); 8] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 40] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 46] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
-    ("batch.delete(", "DeleteItem", "external.rs", 2, &["verify"]),
+    ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
     // A refusal gives its idempotency key back.
     ("batch.delete(", "DeleteItem", "idempotency.rs", 1, &["register", "initiate", "manage"]),
     ("batch.delete(", "DeleteItem", "pending.rs", 2, &["verify"]),
@@ -113,6 +125,12 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 40] = [
     ("store.get_", "GetItem", "access.rs", 1, &["register", "download", "manage"]),
     ("store.get_", "GetItem", "decisions.rs", 1, &["decide"]),
     ("store.get_", "GetItem", "tokens.rs", 1, &["verify"]),
+    ("Expect::Anything)", "UpdateItem", "sentinel.rs", 1, &["verify"]),
+    ("batch.delete(", "DeleteItem", "external/conclude.rs", 2, &["verify"]),
+    ("batch.delete(", "DeleteItem", "sentinel.rs", 3, &["verify"]),
+    ("store.get_", "BatchGetItem", "sentinel/look.rs", 2, &["verify"]),
+    ("store.query", "Query", "sentinel.rs", 1, &["verify"]),
+    ("store.query", "Query", "sentinel/look.rs", 1, &["verify"]),
 ];
 
 fn adapters(relative: &str) -> std::path::PathBuf {

@@ -11,6 +11,7 @@ use shared::{
     domain::{ids::UploadId, upload::ObjectKey},
     ports::{
         items::{CommitError, Expect, Item, Items, ItemsUnavailable, Key, Query, Write},
+        large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
         tasks::{Task, Tasks, TasksUnavailable},
     },
@@ -107,6 +108,56 @@ impl Objects for RecordedObjects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.1.note("s3:DeleteObject", key);
         self.0.delete(key).await
+    }
+
+    fn large(&self) -> Option<&dyn LargeObjects> {
+        self.0.large().map(|_| self as _)
+    }
+}
+
+impl RecordedObjects {
+    fn parts(&self) -> &dyn LargeObjects {
+        self.0.large().unwrap()
+    }
+}
+
+#[async_trait]
+impl LargeObjects for RecordedObjects {
+    async fn begin(&self, upload_id: UploadId, checksums: bool) -> Result<String, ObjectError> {
+        self.1.note("s3:PutObject", &ObjectKey::Whole(upload_id));
+        self.parts().begin(upload_id, checksums).await
+    }
+
+    async fn presign_parts(&self, grant: &PartsGrant) -> Result<PartDoors, ObjectError> {
+        self.1.note("s3:PutObject", &ObjectKey::Whole(grant.large.upload_id));
+        self.parts().presign_parts(grant).await
+    }
+
+    async fn held(&self, large: &Large) -> Result<Held, ObjectError> {
+        self.1.note("s3:ListMultipartUploadParts", &ObjectKey::Whole(large.upload_id));
+        self.parts().held(large).await
+    }
+
+    async fn assemble(&self, large: &Large) -> Result<Held, ObjectError> {
+        self.1.note("s3:ListMultipartUploadParts", &ObjectKey::Whole(large.upload_id));
+        self.1.note("s3:PutObject", &ObjectKey::Whole(large.upload_id));
+        self.parts().assemble(large).await
+    }
+
+    async fn abort(&self, upload_id: UploadId, store_id: &str) -> Result<(), ObjectError> {
+        self.1.note("s3:AbortMultipartUpload", &ObjectKey::Whole(upload_id));
+        self.parts().abort(upload_id, store_id).await
+    }
+
+    async fn read(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        from: u64,
+    ) -> Result<Bytestream, ObjectError> {
+        self.1.note("s3:GetObject", key);
+        self.1.note("s3:GetObjectVersion", key);
+        self.parts().read(key, version, from).await
     }
 }
 

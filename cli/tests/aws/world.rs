@@ -23,7 +23,7 @@ use shared::{
         products, register, releases,
         signing::{Mode, Plan, Signing},
         tokens::{self, NewToken},
-        uploads,
+        uploads::{self, Initiation},
     },
     contract::objects::{Put, Store, body},
     domain::{
@@ -61,6 +61,8 @@ const OPEN: &str = "upl_01jd9xqfhem4t8r0c5b7n3k1fz";
 const LOCKED: &str = "upl_01jd9xqggpm4t8r0c5b7n3k1fz";
 /// An artifact whose bytes are still to be checked.
 pub(crate) const EXTERNAL: &str = "art_01jd9xqej6m4t8r0c5b7n3k1fz";
+/// An upload whose bytes come in parts.
+const IN_PARTS: &str = "upl_01jd9xqkeem4t8r0c5b7n3k1fz";
 /// An upload whose bytes are in staging, and that nobody has completed.
 pub(crate) const STAGED: &str = "upl_01jd9xqhfym4t8r0c5b7n3k1fz";
 /// An upload that was completed and left to a task.
@@ -205,6 +207,9 @@ impl World {
         let large = self.initiate(LARGE, LARGE_BYTES).await;
         self.send(&large, LARGE_BYTES, Put::bare).await;
         let objects = self.objects();
+        self.at(IN_PARTS);
+        let parts = Initiation { multipart: true, ..build::initiation(b"bytes that come in parts") };
+        uploads::initiate(&self.context, &objects, &self.caller, &parts, None).await.unwrap();
         let later = complete::complete(&self.context, &objects, &self.caller, large.upload_id, None).await;
         assert!(matches!(later, Ok(Completed::Later(_))), "{later:?}");
     }
