@@ -153,10 +153,8 @@ impl From<AppError> for ApiError {
                 Self::new(S::SERVICE_UNAVAILABLE, "UNAVAILABLE", AppError::Busy.to_string()).after(1)
             }
             AppError::Key(_) => plain(S::CONFLICT, "KEY_CONFLICT"),
-            AppError::SignedKeyset(rule) => {
-                Self::new(S::UNPROCESSABLE_ENTITY, "SIGNED_KEYSET_REFUSED", error.to_string())
-                    .with_details(json!({ "rule": rule.code() }))
-            }
+            AppError::SignedKeyset(rule) => plain(S::UNPROCESSABLE_ENTITY, "SIGNED_KEYSET_REFUSED")
+                .with_details(json!({ "rule": rule.code() })),
             AppError::SigningBudget => plain(S::SERVICE_UNAVAILABLE, "UNAVAILABLE").after(1),
             AppError::Items(_) | AppError::Objects(_) | AppError::Signer(_) => unavailable(&error),
             AppError::Entropy(_) | AppError::Corrupt { .. } | AppError::Internal(_) => internal(&error),

@@ -84,7 +84,10 @@ fn apply(context: &Context, record: &Record, change: &Change) -> Result<Keyset, 
         Change::Add(new) => add(&mut keyset, new, now)?,
         Change::Retire(kid) => {
             not_active(record, kid)?;
-            let end = now.saturating_add(context.settings.decision_lifetime).saturating_add(LATE);
+            // A process that cannot read the records may sign with it as long as it goes on from memory.
+            let unseen = context.settings.catalogue_max_stale_ms / 1_000;
+            let lasting = context.settings.decision_lifetime.saturating_add(unseen).saturating_add(LATE);
+            let end = now.saturating_add(lasting);
             let key = listed(&mut keyset, kid)?;
             if key.revoked {
                 return Err(AppError::Key("the key is revoked"));

@@ -42,14 +42,7 @@ pub async fn publish_signed(
     file: &[u8],
 ) -> Result<(Record, bool), AppError> {
     caller.need_no_product_limit()?;
-    let pinned = TrustedKeyset::pin(file).map_err(AppError::SignedKeyset)?;
-    if pinned.keyset().version != version {
-        return Err(AppError::Key("the file is of another version than its name says"));
-    }
-    if pinned.issuer() != context.settings.base_url {
-        let (found, expected) = (pinned.issuer().to_owned(), context.settings.base_url.clone());
-        return Err(AppError::SignedKeyset(RootError::Issuer { found, expected }));
-    }
+    let pinned = checked(context, version, file)?;
     retrying(|| async {
         if let Some(known) = context.store.get::<File>(keys::signed_keyset(version)).await? {
             let found = current(context).await?.ok_or(AppError::NotFound)?;
@@ -69,12 +62,11 @@ pub async fn publish_signed(
         }
         if rooted {
             let before = signed_file(context, at).await?;
-            let trusted = TrustedKeyset::pin(before.as_bytes()).map_err(AppError::SignedKeyset)?;
+            let trusted = TrustedKeyset::pin(before.as_bytes())?;
             let mut walk = Walk::from(trusted);
-            walk.step(file).map_err(AppError::SignedKeyset)?;
+            walk.step(file)?;
         }
-        let end = pinned.clone();
-        Walk::from(end).finish(context.clock.now()).map_err(AppError::SignedKeyset)?;
+        Walk::from(pinned.clone()).finish(context.clock.now())?;
         let text = File { text: pinned.file().to_owned() };
         let active = found.as_ref().and_then(|found| found.value.active.clone());
         let record = Record { keyset: pinned.keyset().clone(), active, signed: true };
@@ -101,4 +93,17 @@ pub async fn publish_signed(
         Ok((record, true))
     })
     .await
+}
+
+/// A file that is whole in itself, of this deployment and version.
+fn checked(context: &Context, version: u64, file: &[u8]) -> Result<TrustedKeyset, AppError> {
+    let pinned = TrustedKeyset::pin(file)?;
+    if pinned.keyset().version != version {
+        return Err(AppError::Key("the file is of another version than its name says"));
+    }
+    if pinned.issuer() != context.settings.base_url {
+        let (found, expected) = (pinned.issuer().to_owned(), context.settings.base_url.clone());
+        return Err(AppError::SignedKeyset(RootError::Issuer { found, expected }));
+    }
+    Ok(pinned)
 }
