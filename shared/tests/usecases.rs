@@ -26,6 +26,8 @@ mod leases;
 mod multipart;
 #[path = "usecases/pages.rs"]
 mod pages;
+#[path = "usecases/parts.rs"]
+mod parts;
 #[path = "usecases/pending.rs"]
 mod pending;
 #[path = "usecases/publishing.rs"]

@@ -26,7 +26,7 @@ use shared::{
     },
 };
 
-use super::world::{CONTENT, HOUR, SECOND, World, soon};
+use super::world::{CONTENT, SECOND, World, soon};
 
 /// How long a task has.
 const TASK_LEASE: i64 = 960 * SECOND;
@@ -36,15 +36,15 @@ fn settings() -> Settings {
     Settings { least_part_bytes: 8, slice_bytes: 5, ..build::settings() }
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World::with(settings())
 }
 
-fn part(number: u32) -> &'static [u8] {
+pub(crate) fn part(number: u32) -> &'static [u8] {
     CONTENT.chunks(8).nth(number as usize - 1).unwrap()
 }
 
-async fn initiate(world: &World) -> Upload {
+pub(crate) async fn initiate(world: &World) -> Upload {
     let initiation = uploads::Initiation { multipart: true, ..build::initiation(CONTENT) };
     let (context, objects) = (world.context(), world.objects());
     let (upload, doors) =
@@ -55,11 +55,11 @@ async fn initiate(world: &World) -> Upload {
     upload
 }
 
-fn wanted(number: i64, digest: Option<&[u8]>) -> Wanted {
+pub(crate) fn wanted(number: i64, digest: Option<&[u8]>) -> Wanted {
     Wanted { part_number: number, sha256: digest.map(build::sha256) }
 }
 
-async fn doors(world: &World, id: UploadId, wanted: &[Wanted]) -> Result<PartDoors, AppError> {
+pub(crate) async fn doors(world: &World, id: UploadId, wanted: &[Wanted]) -> Result<PartDoors, AppError> {
     parts::doors(world.context(), &world.objects(), &world.caller, id, wanted).await
 }
 
@@ -70,7 +70,7 @@ async fn put(world: &World, id: UploadId, number: u32, bytes: &[u8]) {
 }
 
 /// An upload whose parts are all there.
-async fn sent(world: &World) -> UploadId {
+pub(crate) async fn sent(world: &World) -> UploadId {
     let id = initiate(world).await.upload_id;
     for number in [3, 1, 4, 2] {
         put(world, id, number, part(number)).await;
@@ -78,7 +78,7 @@ async fn sent(world: &World) -> UploadId {
     id
 }
 
-async fn complete(world: &World, id: UploadId) -> Result<Completed, AppError> {
+pub(crate) async fn complete(world: &World, id: UploadId) -> Result<Completed, AppError> {
     complete::complete(world.context(), &world.objects(), &world.caller, id, None).await
 }
 
@@ -88,13 +88,13 @@ async fn put_off(world: &World, id: UploadId) {
 }
 
 /// An upload that was left to a task.
-async fn left(world: &World) -> UploadId {
+pub(crate) async fn left(world: &World) -> UploadId {
     let id = sent(world).await;
     put_off(world, id).await;
     id
 }
 
-async fn resume(world: &World, id: UploadId) -> Result<(), AppError> {
+pub(crate) async fn resume(world: &World, id: UploadId) -> Result<(), AppError> {
     complete::resume(world.context(), &world.objects(), id).await
 }
 
@@ -114,7 +114,7 @@ async fn is_one_artifact(world: &World, id: UploadId) {
     nothing_is_left_of_the_parts(world, id).await;
 }
 
-async fn nothing_is_left_of_the_parts(world: &World, id: UploadId) {
+pub(crate) async fn nothing_is_left_of_the_parts(world: &World, id: UploadId) {
     for number in PARTS {
         assert!(world.store.objects.stat(&ObjectKey::Part(id, number)).await.is_err(), "part {number}");
     }
@@ -323,90 +323,4 @@ async fn the_same_bytes_in_parts_and_at_once_are_one_artifact() {
     assert_eq!(world.artifacts().await.len(), 1);
     assert!(world.left_of(id).await.is_empty(), "nothing is served from these");
     assert_eq!(world.served(known).await, CONTENT);
-}
-
-#[tokio::test]
-async fn an_aborted_upload_keeps_no_parts_and_gives_no_urls() {
-    let world = world();
-    let id = sent(&world).await;
-    uploads::abort(world.context(), &world.objects(), &world.caller, id).await.unwrap();
-    nothing_is_left_of_the_parts(&world, id).await;
-    let refused = doors(&world, id, &[wanted(1, None)]).await.unwrap_err();
-    assert!(matches!(refused, AppError::UploadAborted), "{refused}");
-    assert!(matches!(complete(&world, id).await.unwrap_err(), AppError::UploadAborted));
-}
-
-#[tokio::test]
-async fn an_expired_upload_gives_no_urls_and_its_parts_are_swept() {
-    let world = world();
-    let id = sent(&world).await;
-    world.clock.advance(24 * HOUR);
-    let refused = doors(&world, id, &[wanted(1, None)]).await.unwrap_err();
-    assert!(matches!(refused, AppError::UploadExpired), "{refused}");
-    world.sweep(Leases::Held).await;
-    world.clock.advance(HOUR);
-    world.sweep(Leases::Held).await;
-    nothing_is_left_of_the_parts(&world, id).await;
-}
-
-#[tokio::test]
-async fn urls_end_with_their_upload() {
-    let world = world();
-    let upload = initiate(&world).await;
-    world.clock.advance(24 * HOUR - 90 * SECOND);
-    let doors = doors(&world, upload.upload_id, &[wanted(1, None)]).await.unwrap();
-    assert_eq!(doors.expires_at, upload.expires_at);
-}
-
-#[tokio::test]
-async fn no_urls_are_made_while_it_is_completed_and_afterwards() {
-    let world = world();
-    let id = left(&world).await;
-    let refused = doors(&world, id, &[wanted(1, None)]).await.unwrap_err();
-    assert!(matches!(refused, AppError::UploadInProgress), "{refused}");
-    resume(&world, id).await.unwrap();
-    let refused = doors(&world, id, &[wanted(1, None)]).await.unwrap_err();
-    assert!(matches!(refused, AppError::UploadCompleted), "{refused}");
-}
-
-#[tokio::test]
-async fn parts_that_there_are_not_or_named_twice_or_of_both_kinds_are_refused() {
-    let world = world();
-    let id = initiate(&world).await.upload_id;
-    let digest = Some(part(1));
-    for (parts, member) in [
-        (vec![wanted(0, None)], "parts[0].part_number"),
-        (vec![wanted(1, None), wanted(5, None)], "parts[1].part_number"),
-        (vec![wanted(-1, None)], "parts[0].part_number"),
-        (vec![wanted(1, None), wanted(1, None)], "parts[1].part_number"),
-        (vec![wanted(1, digest), wanted(2, None)], "parts[1].sha256"),
-    ] {
-        let refused = doors(&world, id, &parts).await.unwrap_err();
-        assert!(matches!(&refused, AppError::Invalid { member: found, .. } if found == member), "{refused}");
-    }
-    assert_eq!(world.upload(id).await.multipart.unwrap().begun, None);
-    doors(&world, id, &[wanted(1, digest)]).await.unwrap();
-    let refused = doors(&world, id, &[wanted(1, None)]).await.unwrap_err();
-    assert!(matches!(&refused, AppError::Invalid { member, .. } if member == "parts[0].sha256"), "{refused}");
-    let whole = world.initiate(b"another installer").await.upload_id;
-    let refused = doors(&world, whole, &[wanted(1, None)]).await.unwrap_err();
-    assert!(matches!(&refused, AppError::Invalid { member, .. } if member == "parts"), "{refused}");
-}
-
-#[tokio::test]
-async fn of_two_who_begin_at_once_one_is_written_down() {
-    let mut world = world();
-    let id = initiate(&world).await.upload_id;
-    let gate = Gate::default();
-    world.objects.on(Step::Begin, Trouble::WaitsAfter(gate.clone()));
-    let (other, objects, caller) = (world.another(), world.objects(), world.caller.clone());
-    let late = tokio::spawn(async move {
-        parts::doors(&other.context, &objects, &caller, id, &[wanted(2, Some(part(2)))]).await
-    });
-    soon(gate.reached()).await;
-    doors(&world, id, &[wanted(1, None)]).await.unwrap();
-    gate.open();
-    let refused = soon(late).await.unwrap().unwrap_err();
-    assert!(matches!(&refused, AppError::Invalid { member, .. } if member == "parts[0].sha256"), "{refused}");
-    assert!(!world.upload(id).await.multipart.unwrap().begun.unwrap().checksums);
 }
