@@ -14,5 +14,6 @@ mod only_real_s3;
 mod over_http;
 mod presigning;
 mod promises;
+mod repositories;
 mod wire;
 mod world;

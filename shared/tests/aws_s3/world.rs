@@ -49,6 +49,8 @@ pub(crate) fn now() -> i64 {
 /// A bucket of its own on the server under test.
 pub(crate) struct World {
     pub(crate) endpoint: String,
+    /// The id and the secret, with a colon between them.
+    pub(crate) keys: String,
     pub(crate) client: Client,
     pub(crate) bucket: String,
     pub(crate) objects: S3Objects,
@@ -81,7 +83,7 @@ impl World {
             request.send().await.unwrap();
         }
         let objects = store(&endpoint, &bucket, &credentials);
-        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), client, bucket, objects }
+        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), keys, client, bucket, objects }
     }
 
     /// The doors of an upload of this content, as signed at this time for a quarter of an hour.
