@@ -24,10 +24,16 @@ struct Lack {
     tests: &'static [&'static str],
 }
 
-const LOCALSTACK: [Lack; 1] = [Lack {
-    what: "it takes requests without a signature, and copies over what is there",
-    tests: &["only_real_s3::"],
-}];
+const LOCALSTACK: [Lack; 2] = [
+    Lack {
+        what: "it takes requests without a signature, and copies over what is there",
+        tests: &["only_real_s3::"],
+    },
+    Lack {
+        what: "it sometimes breaks off a download whose object is removed meanwhile",
+        tests: &["::a_download_under_way_outlives_its_object"],
+    },
+];
 
 const MINIO: [Lack; 5] = [
     Lack {

@@ -96,14 +96,15 @@ fn missing(parts: &[u32]) -> Value {
 }
 
 impl From<AppError> for ApiError {
+    #[expect(clippy::too_many_lines, reason = "a line for each error, and none may be left out")]
     fn from(error: AppError) -> Self {
         use StatusCode as S;
         let plain = |status, code| Self::new(status, code, error.to_string());
+        let of_member =
+            |status, code, member: &str| plain(status, code).with_details(json!({ "member": member }));
         match &error {
             AppError::NotFound => plain(S::NOT_FOUND, "NOT_FOUND"),
-            AppError::NotFoundMember(member) => {
-                plain(S::NOT_FOUND, "NOT_FOUND").with_details(json!({ "member": member }))
-            }
+            AppError::NotFoundMember(member) => of_member(S::NOT_FOUND, "NOT_FOUND", member),
             AppError::Unauthorized(_) => plain(S::UNAUTHORIZED, "UNAUTHORIZED"),
             AppError::ScopeMissing(scope) => {
                 plain(S::FORBIDDEN, "FORBIDDEN").with_details(json!({ "scope": scope }))
@@ -112,7 +113,7 @@ impl From<AppError> for ApiError {
             AppError::Invalid { member, rule } => plain(S::UNPROCESSABLE_ENTITY, "INVALID_MEMBER")
                 .with_details(json!({ "member": member, "rule": rule })),
             AppError::NotSupportedYet(member) => {
-                plain(S::UNPROCESSABLE_ENTITY, "NOT_SUPPORTED_YET").with_details(json!({ "member": member }))
+                of_member(S::UNPROCESSABLE_ENTITY, "NOT_SUPPORTED_YET", member)
             }
             AppError::Url(rule) => {
                 Self::new(S::UNPROCESSABLE_ENTITY, rule.code(), format!("`external_url`: {error}"))
