@@ -104,7 +104,7 @@ async fn patient(context: &Context, args: &DoctorArgs, report: &mut Report) -> R
     match state.as_str() {
         "AVAILABLE" => report.good("service", seen),
         "VERIFYING" => {
-            report.notice("service", seen, "it is being checked: `bp artifact verification` tells how far")
+            report.notice("service", seen, "it is being checked: `bp artifact verification` tells how far");
         }
         "REVOKED" => report.bad("service", seen, "revoked for good: build and register other bytes"),
         "QUARANTINED" | "REJECTED" => {

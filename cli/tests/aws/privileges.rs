@@ -67,13 +67,15 @@ const ASKED: [(&str, &[&str]); 8] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 42] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
-    ("batch.delete(", "DeleteItem", "external.rs", 2, &["verify"]),
+    ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
+    ("batch.delete(", "DeleteItem", "external/conclude.rs", 2, &["verify"]),
     // A refusal gives its idempotency key back.
     ("batch.delete(", "DeleteItem", "idempotency.rs", 1, &["register", "initiate", "manage"]),
     ("batch.delete(", "DeleteItem", "pending.rs", 2, &["verify"]),
     ("batch.delete(", "DeleteItem", "revoke.rs", 1, &["manage"]),
+    ("batch.delete(", "DeleteItem", "sentinel.rs", 3, &["verify"]),
     ("batch.delete(", "DeleteItem", "sweep.rs", 1, &["verify"]),
     ("batch.delete(", "DeleteItem", "tokens.rs", 1, &["manage"]),
     ("batch.delete(", "DeleteItem", "unavailable.rs", 1, &["manage", "verify"]),
@@ -96,6 +98,8 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
     ("store.query", "Query", "policies.rs", 1, &["manage"]),
     ("store.query", "Query", "products.rs", 1, &["manage"]),
     ("store.query", "Query", "release_list.rs", 2, &["manage"]),
+    ("store.query", "Query", "sentinel.rs", 1, &["verify"]),
+    ("store.query", "Query", "sentinel/look.rs", 1, &["verify"]),
     ("store.query", "Query", "sweep.rs", 2, &["verify"]),
     ("store.query", "Query", "tokens.rs", 2, &["manage", "verify"]),
     ("store.query", "Query", "unavailable.rs", 1, &["decide"]),
@@ -105,6 +109,7 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 37] = [
     ("store.get_", "BatchGetItem", "pending.rs", 1, &["verify"]),
     ("store.get_", "BatchGetItem", "register.rs", 1, &["register", "initiate", "complete", "verify"]),
     ("store.get_", "BatchGetItem", "revoke.rs", 1, &["manage"]),
+    ("store.get_", "BatchGetItem", "sentinel/look.rs", 2, &["verify"]),
     // One key each.
     ("store.get_", "GetItem", "access.rs", 1, &["register", "download", "manage"]),
     ("store.get_", "GetItem", "decisions.rs", 1, &["decide"]),
