@@ -79,13 +79,14 @@ const ASKED: [(&str, &[&str]); 13] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 46] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 45] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
     // A refusal gives its idempotency key back.
     ("batch.delete(", "DeleteItem", "idempotency.rs", 1, &["register", "initiate", "manage"]),
     ("batch.delete(", "DeleteItem", "pending.rs", 2, &["verify"]),
     ("batch.delete(", "DeleteItem", "revoke.rs", 1, &["manage"]),
+    ("batch.delete(", "DeleteItem", "sentinel.rs", 3, &["verify"]),
     ("batch.delete(", "DeleteItem", "sweep.rs", 1, &["verify"]),
     ("batch.delete(", "DeleteItem", "tokens.rs", 1, &["manage"]),
     ("batch.delete(", "DeleteItem", "unavailable.rs", 1, &["manage", "verify"]),
@@ -112,6 +113,8 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 46] = [
     ("store.query", "Query", "policies.rs", 1, &["manage"]),
     ("store.query", "Query", "products.rs", 1, &["manage"]),
     ("store.query", "Query", "release_list.rs", 2, &["manage"]),
+    ("store.query", "Query", "sentinel.rs", 1, &["verify"]),
+    ("store.query", "Query", "sentinel/look.rs", 1, &["verify"]),
     ("store.query", "Query", "sweep.rs", 2, &["verify"]),
     ("store.query", "Query", "tokens.rs", 2, &["manage", "verify"]),
     ("store.query", "Query", "unavailable.rs", 1, &["decide"]),
@@ -121,16 +124,12 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 46] = [
     ("store.get_", "BatchGetItem", "pending.rs", 1, &["verify"]),
     ("store.get_", "BatchGetItem", "register.rs", 1, &["register", "initiate", "complete", "verify"]),
     ("store.get_", "BatchGetItem", "revoke.rs", 1, &["manage"]),
+    ("store.get_", "BatchGetItem", "sentinel/look.rs", 2, &["verify"]),
     // One key each.
     ("store.get_", "GetItem", "access.rs", 1, &["register", "download", "manage"]),
     ("store.get_", "GetItem", "decisions.rs", 1, &["decide"]),
     ("store.get_", "GetItem", "tokens.rs", 1, &["verify"]),
-    ("Expect::Anything)", "UpdateItem", "sentinel.rs", 1, &["verify"]),
     ("batch.delete(", "DeleteItem", "external/conclude.rs", 2, &["verify"]),
-    ("batch.delete(", "DeleteItem", "sentinel.rs", 3, &["verify"]),
-    ("store.get_", "BatchGetItem", "sentinel/look.rs", 2, &["verify"]),
-    ("store.query", "Query", "sentinel.rs", 1, &["verify"]),
-    ("store.query", "Query", "sentinel/look.rs", 1, &["verify"]),
 ];
 
 fn adapters(relative: &str) -> std::path::PathBuf {
