@@ -27,6 +27,7 @@ fn of_bp(code: &str) -> Option<&'static str> {
         "TIMEOUT" => "the work goes on without you: look again later, or run the same command again",
         "USAGE" => "`bp help` and `bp help COMMAND` show what is accepted",
         "CLOCK" => "set this machine's clock right: nothing is known about updates until then",
+        "UNHEALTHY" => "do what the report says about what is bad, then `bp artifact verify`",
         "KEYSET" => "give the keyset as `bp keyset show --json` prints it",
         "KID_UNKNOWN" => "the keyset is of another deployment, or too old: compare it with `bp keyset show`",
         "RELEASE_REJECTED" => {

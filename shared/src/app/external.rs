@@ -11,7 +11,7 @@ use super::{
     context::Context,
     error::AppError,
     keys, pending,
-    store::{Batch, Store, Stored, retrying},
+    store::{Batch, Store, Stored, retrying, unchanged},
 };
 use crate::{
     domain::{
@@ -225,7 +225,8 @@ async fn go_on(
         let mut batch = Batch::default();
         batch.put(keys::artifact(id), &artifact, found.unchanged())?;
         let until = now.div_euclid(1_000).saturating_add(PROGRESS_SECONDS);
-        batch.put_until(keys::progress(id), progress, Expect::Anything, Some(until))?;
+        let before = context.store.get::<Progress>(keys::progress(id)).await?;
+        batch.put_until(keys::progress(id), progress, unchanged(before.as_ref()), Some(until))?;
         context.store.commit(batch).await
     })
     .await?;

@@ -137,7 +137,7 @@ fn put(
         }
         batch.delete(before, Expect::Anything);
     }
-    batch.put(due, &Due { host: host(artifact).unwrap_or_default() }, Expect::Anything)
+    batch.put(due, &Due { host: host(artifact).unwrap_or_default() }, Expect::Absent)
 }
 
 /// Notes what a check of an artifact's bytes found, and tells whether that counts already: what the sentinel itself had
