@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use super::v4::{Key, Request};
-use crate::domain::{external_url::ExternalUrl, secret::Secret};
+use super::v4::Key;
+#[cfg(feature = "fetcher-https")]
+use super::v4::Request;
+#[cfg(feature = "fetcher-https")]
+use crate::domain::external_url::ExternalUrl;
+use crate::domain::secret::Secret;
 
 /// How long a request of our own that is signed in its URL is good for, in seconds.
+#[cfg(feature = "fetcher-https")]
 const OWN_SECONDS: u32 = 900;
 
 /// What a repository is, and so by which means it proves bytes.
@@ -33,6 +38,7 @@ pub struct Credentials(Opener);
 #[derive(Debug, Clone)]
 enum Opener {
     /// One header with a secret value.
+    #[cfg_attr(not(feature = "fetcher-https"), expect(dead_code, reason = "only the fetcher sends it"))]
     Header(HeaderName, Secret),
     /// A key that signs each request.
     Key(Arc<Key>),
@@ -55,6 +61,7 @@ pub enum CredentialsError {
 }
 
 /// What is sent with one request to open it.
+#[cfg(feature = "fetcher-https")]
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     /// The path and query to ask for, where they are other than those of the URL.
@@ -107,6 +114,7 @@ impl Credentials {
     }
 
     /// What opens one request. `headers` are sent besides; those of them that must be covered by a signature are.
+    #[cfg(feature = "fetcher-https")]
     pub(super) fn open(
         &self,
         method: &str,
@@ -134,6 +142,7 @@ impl Credentials {
     }
 }
 
+#[cfg(feature = "fetcher-https")]
 fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);

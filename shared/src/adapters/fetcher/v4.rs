@@ -14,6 +14,7 @@ use crate::domain::{external_url::ExternalUrl, secret::Secret};
 /// What stands for the digest of a body that is not signed.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 /// The digest of no body.
+#[cfg(any(feature = "fetcher-https", test))]
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A key that signs requests.
@@ -104,6 +105,7 @@ impl Key {
 
     /// The path and query in the spelling that was signed, and the headers that carry the signature: Amazon's dialect
     /// alone.
+    #[cfg(any(feature = "fetcher-https", test))]
     pub(super) fn in_headers(&self, request: &Request<'_>) -> Option<(String, Vec<(&'static str, String)>)> {
         let Self::Aws { id, session_token, .. } = self else { return None };
         let algorithm = "AWS4-HMAC-SHA256";
