@@ -48,6 +48,10 @@ fn of_request(code: &str) -> Option<&'static str> {
             "use a token with the scope that this needs: `bp token create --scope …` with an admin's token"
         }
         "NOT_FOUND" => "check the id; what a token may not see is not found either",
+        "KEY_CONFLICT" => "`bp key list` shows the keys and which one signs",
+        "SIGNED_KEYSET_REFUSED" => {
+            "clients would refuse it, too: `bp root verify` says why, without a service"
+        }
         "CONFLICT" => "look at the present state, then decide",
         "PRECONDITION_FAILED" => "somebody else changed it: read it again, then repeat with the new etag",
         "IDEMPOTENCY_KEY_REUSED" => "the key belongs to another request: choose a new --idempotency-key",

@@ -49,10 +49,13 @@ struct Request {
 
 impl Request {
     fn read(&self, now: i64) -> Result<NewKey, ApiError> {
-        let rule = "expected the public JWK of a P-256 key (`ES256`) or an Ed25519 key (`EdDSA`), and nothing of its private half";
-        let private = self.jwk.get("d").is_some();
-        let jwk: Option<Jwk> = serde_json::from_value(self.jwk.clone()).ok().filter(|_| !private);
+        let rule =
+            "expected the public JWK of a P-256 key (`ES256`) or an Ed25519 key (`EdDSA`), and nothing else";
+        let jwk: Option<Jwk> = serde_json::from_value(self.jwk.clone()).ok();
         let key = jwk.and_then(|jwk| PublicKey::try_from(&jwk).ok());
+        // Nothing else may be in it, a private half least of all.
+        let exact = |key: &PublicKey| serde_json::to_value(key.to_jwk()).is_ok_and(|jwk| jwk == self.jwk);
+        let key = key.filter(exact);
         let time = |member: &str, text: &Option<String>| {
             let rule = "expected a time in RFC 3339, such as `2030-01-31T12:00:00Z`";
             let read = |text: &String| views::read_time(text).map(|ms| ms.div_euclid(1_000));
