@@ -57,6 +57,8 @@ pub(crate) fn cold(workspace: &Workspace, count: usize) -> Result<bool, String> 
 fn build(workspace: &Workspace) -> Result<PathBuf, String> {
     let mut cargo = workspace.command("cargo");
     cargo.args(["build", "--release", "--locked", "--bins", "--package", EMPTY]);
+    // As they are deployed.
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
     for name in FUNCTIONS {
         cargo.args(["--package", name]);
     }

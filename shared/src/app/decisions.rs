@@ -84,6 +84,11 @@ impl Decider {
     pub async fn warm_up(&self) {
         let heads = [keys::deployment()];
         let (_, _) = tokio::join!(self.context.store.get_raw(&heads), self.signing.open());
+        if let Ok(keyset) = self.signing.keyset().await {
+            let left = keyset.expires.saturating_sub(self.context.clock.now());
+            // An alarm watches this number.
+            tracing::info!(keyset_days_left = left.div_euclid(86_400), "the keyset is read");
+        }
     }
 
     /// Answers a question; `may_see_restricted` opens channels that look empty to others.
