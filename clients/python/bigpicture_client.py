@@ -1,10 +1,11 @@
 """A client of Big Picture in one file: asks for an update decision, verifies it, remembers it, downloads what it names.
 
-Needs Python 3.9 or later and the package `cryptography`. It trusts one thing, the keyset that was pinned with the
-program: not the server, not the network, not the place where the bytes lie. The steps of `verify` are numbered as in
-docs/decision-format.md. It never installs anything, and never replaces the keyset.
+Needs Python 3.9 or later and the package `cryptography`. It trusts one thing, the keyset that came with the program:
+not the server, not the network, not the place where the bytes lie. The steps of `verify` are numbered as in
+docs/decision-format.md, the rules of `SignedKeyset` as in docs/keys.md. It never installs anything. A plain keyset
+(`Keyset.parse`) is never replaced; from a signed one it walks to the newest, as far as the root keys have signed.
 
-    keyset = Keyset.parse(open("keyset.json", "rb").read())
+    keyset = SignedKeyset.pin(open("1.keyset", "rb").read())
     question = Question(issuer="https://updates.example.com", product_id="editor", installed_version="1.4.0",
                         platform="linux", arch="x86_64")
     client = Client(keyset, question, state_folder="/var/lib/editor/updates")
@@ -62,9 +63,14 @@ MAX_DECISION_SECONDS = 86_400
 MAX_DELEGATION_SECONDS = 3_600
 MAX_ANSWER_BYTES = 262_144
 MAX_REDIRECTS = 5
+MAX_KEYSET_BYTES = 1_048_576
+MAX_KEYSET_STEPS = 1_000
+MAX_ROOT_KEYS = 32
+MAX_KEYSET_SIGNATURES = 32
 DEFAULT_MAX_ARTIFACT_BYTES = 5 * 2**30
 DECISION_TYPE = "update-decision+jws"
 DELEGATION_TYPE = "signing-delegation+jws"
+SIGNED_KEYSET_TYPE = "signed-keyset+jws"
 CLAIMS = frozenset(
     "v iss jti iat exp nonce product_id channel platform arch from_version tenant_id epoch seq action reason release"
     " artifact crit_claims".split()
@@ -128,13 +134,25 @@ class AnswerError(BigPictureError):
     advice = "try again later, and report it to whoever runs the server if it stays"
 
 
+class KeysetError(BigPictureError):
+    """A signed keyset is not to be believed. `rule` is the number of the one that it breaks."""
+
+    advice = "nothing was changed; try again later, and report it to the publisher of the program if it stays"
+
+    def __init__(self, rule: int, what: str) -> None:
+        self.rule = rule
+        super().__init__(f"the signed keyset is refused: {what}")
+
+
 class VerifyError(BigPictureError):
-    """The token is not to be believed. `step` is the number of the check that failed."""
+    """The token is not to be believed. `step` is the number of the check that failed; `renew` says that a newer keyset
+    may help."""
 
     advice = "nothing was installed or remembered; ask again, and report it to the publisher if it stays"
+    renew = False
 
-    def __init__(self, step: int, what: str, advice: str | None = None) -> None:
-        self.step = step
+    def __init__(self, step: int, what: str, advice: str | None = None, renew: bool = False) -> None:
+        self.step, self.renew = step, renew or self.renew
         super().__init__(what, advice)
 
 
@@ -146,6 +164,7 @@ class UnknownKeyError(VerifyError):
     """Step 4: the keyset has no such key."""
 
     advice = "the keyset may be older than the server's keys: get the newer keyset from the publisher"
+    renew = True
 
 
 class DelegationError(VerifyError):
@@ -172,6 +191,7 @@ class KeysetExpiredError(ClockError):
     """Step 7: by this machine's clock the keyset is over."""
 
     advice = "set this machine's clock if it is wrong; if it is right, get the newest keyset from the publisher"
+    renew = True
 
 
 class QuestionError(VerifyError):
@@ -413,7 +433,7 @@ class KeysetKey:
 
 @dataclasses.dataclass(frozen=True)
 class Keyset:
-    """What a client pins. It comes with the program or by hand, never from the network."""
+    """What decisions are verified with. By itself it comes with the program, never from the network."""
 
     version: int
     epoch: int
@@ -425,22 +445,25 @@ class Keyset:
     def parse(data: bytes) -> Keyset:
         """The keyset in `data`, or ConfigurationError."""
         try:
-            value = strict_object(data)
-            if value.get("v") is True or value.get("v") != 1 or not isinstance(value.get("keys"), list):
-                raise ValueError("it is no keyset of format 1")
-            if not all(_is_integer(value.get(name)) for name in ("version", "epoch", "expires")):
-                raise ValueError("`version`, `epoch` and `expires` must be integers")
-            if not isinstance(value.get("nonces", False), bool):
-                raise ValueError("`nonces` must be true or false")
-            keys: dict[str, KeysetKey] = {}
-            for jwk in value["keys"]:
-                key = _keyset_key(jwk)
-                if key.public.thumbprint in keys:
-                    raise ValueError(f"it has the key `{key.public.thumbprint}` twice")
-                keys[key.public.thumbprint] = key
+            return _keyset(strict_object(data))
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"the keyset cannot be used: {error}") from error
-        return Keyset(value["version"], value["epoch"], value["expires"], value.get("nonces", False), keys)
+
+
+def _keyset(value: dict[str, Any]) -> Keyset:
+    if value.get("v") is True or value.get("v") != 1 or not isinstance(value.get("keys"), list):
+        raise ValueError("it is no keyset of format 1")
+    if not all(_is_integer(value.get(name)) for name in ("version", "epoch", "expires")):
+        raise ValueError("`version`, `epoch` and `expires` must be integers")
+    if not isinstance(value.get("nonces", False), bool):
+        raise ValueError("`nonces` must be true or false")
+    keys: dict[str, KeysetKey] = {}
+    for jwk in value["keys"]:
+        key = _keyset_key(jwk)
+        if key.public.thumbprint in keys:
+            raise ValueError(f"it has the key `{key.public.thumbprint}` twice")
+        keys[key.public.thumbprint] = key
+    return Keyset(value["version"], value["epoch"], value["expires"], value.get("nonces", False), keys)
 
 
 def _keyset_key(jwk: Any) -> KeysetKey:
@@ -455,6 +478,154 @@ def _keyset_key(jwk: Any) -> KeysetKey:
     if not isinstance(revoked, bool):
         raise ValueError(f"`revoked` of the key `{public.thumbprint}` must be true or false")
     return KeysetKey(public, jwk["nbf"], jwk["exp"], tuple(products), revoked)
+
+
+# --- Signed keysets ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Root:
+    """The root keys by thumbprint, and how many of them have to sign."""
+
+    threshold: int
+    keys: dict[str, PublicKey]
+
+    def require(self, rule: int, whose: str, file: SignedKeyset) -> None:
+        """KeysetError unless a threshold of these keys has signed `file`, and none of them wrongly."""
+        good = 0
+        for kid, (signed, signature) in file.signatures.items():
+            key = self.keys.get(kid)
+            if key is not None and not key.signed(signed, signature):
+                raise KeysetError(rule, f"the signature that names the root key `{kid}` is not that key's")
+            good += key is not None
+        if good < self.threshold:
+            raise KeysetError(rule, f"{good} root keys of {whose} have signed it, and {self.threshold} have to")
+
+
+@dataclasses.dataclass(frozen=True)
+class SignedKeyset:
+    """A file `N.keyset`: a keyset, the root keys, and what they have signed."""
+
+    issuer: str
+    keyset: Keyset
+    root: Root
+    signatures: dict[str, tuple[bytes, bytes]] = dataclasses.field(repr=False)
+    data: bytes = dataclasses.field(repr=False)
+
+    @property
+    def version(self) -> int:
+        """Which edition this is: the `N` of its name."""
+        return self.keyset.version
+
+    @staticmethod
+    def pin(data: bytes) -> SignedKeyset:
+        """The signed keyset that the program ships with, or ConfigurationError. It may be over: see `walk`."""
+        try:
+            return SignedKeyset._own(data)
+        except KeysetError as error:
+            raise ConfigurationError(error.what) from error
+
+    @staticmethod
+    def _own(data: bytes) -> SignedKeyset:
+        file = SignedKeyset._parse(data)
+        file.root.require(3, "its own", file)
+        return file
+
+    @staticmethod
+    def _parse(data: bytes) -> SignedKeyset:
+        try:
+            if len(data) > MAX_KEYSET_BYTES:
+                raise ValueError(f"it is longer than {MAX_KEYSET_BYTES} bytes")
+            outer = strict_object(data)
+            if set(outer) != {"payload", "signatures"} or not isinstance(outer["signatures"], list):
+                raise ValueError("it has not exactly the members `payload` and `signatures`")
+            if len(outer["signatures"]) > MAX_KEYSET_SIGNATURES:
+                raise ValueError(f"it has more than {MAX_KEYSET_SIGNATURES} signatures")
+            value = strict_object(decode_base64url(outer["payload"]))
+            signatures: dict[str, tuple[bytes, bytes]] = {}
+            for entry in outer["signatures"]:
+                kid, signature = _keyset_signature(entry)
+                if kid in signatures:
+                    raise ValueError(f"it has two signatures by the key `{kid[:64]}`")
+                signatures[kid] = (f"{entry['protected']}.{outer['payload']}".encode("ascii"), signature)
+            if not isinstance(value.get("iss"), str):
+                raise ValueError("`iss` is no text")
+            return SignedKeyset(value["iss"], _keyset(value), _root(value.get("root")), signatures, data)
+        except (ValueError, TypeError) as error:
+            raise KeysetError(1, str(error)) from error
+
+    def next(self, data: bytes) -> SignedKeyset:
+        """The next version, if `data` is that and has been signed as it must be, or KeysetError."""
+        file = SignedKeyset._parse(data)  # rule 1
+        self.root.require(2, "the version before it", file)
+        file.root.require(3, "its own", file)
+        if file.issuer != self.issuer:
+            raise KeysetError(4, f"it is for `{file.issuer[:200]}` and not for `{self.issuer}`")
+        if file.version != self.version + 1:
+            raise KeysetError(5, f"it is version {file.version}, and version {self.version + 1} has to follow")
+        if file.keyset.epoch < self.keyset.epoch:
+            raise KeysetError(6, f"its epoch {file.keyset.epoch} is lower than {self.keyset.epoch}")
+        return file
+
+
+def _keyset_signature(entry: Any) -> tuple[str, bytes]:
+    if not isinstance(entry, dict) or set(entry) != {"protected", "signature"}:
+        raise ValueError("a signature has not exactly the members `protected` and `signature`")
+    header = strict_object(decode_base64url(entry["protected"]))
+    if set(header) != {"alg", "kid", "typ"} or (header["alg"], header["typ"]) != ("EdDSA", SIGNED_KEYSET_TYPE):
+        raise ValueError("the header of a signature is not that of a signed keyset")
+    if len(decode_base64url(header["kid"])) != 32:
+        raise ValueError("the `kid` of a signature is no thumbprint")
+    signature = decode_base64url(entry["signature"])
+    if len(signature) != 64:
+        raise ValueError("a signature is not 64 bytes long")
+    return header["kid"], signature
+
+
+def _root(value: Any) -> Root:
+    if not isinstance(value, dict) or not isinstance(value.get("keys"), list):
+        raise ValueError("it has no `root` with `keys`")
+    if not 1 <= len(value["keys"]) <= MAX_ROOT_KEYS:
+        raise ValueError(f"the root has not from 1 to {MAX_ROOT_KEYS} keys")
+    keys: dict[str, PublicKey] = {}
+    for jwk in value["keys"]:
+        if not isinstance(jwk, dict) or set(jwk) != {"crv", "kty", "x", "alg"}:
+            raise ValueError("a root key has not exactly the members `crv`, `kty`, `x` and `alg`")
+        key = PublicKey.parse(jwk)  # refuses those of small order
+        if key.thumbprint in keys:
+            raise ValueError(f"the root has the key `{key.thumbprint}` twice")
+        keys[key.thumbprint] = key
+    threshold = value.get("threshold")
+    if not _is_integer(threshold) or not 1 <= threshold <= len(keys):
+        raise ValueError("`threshold` of the root is not from 1 to the number of its keys")
+    return Root(threshold, keys)
+
+
+def walk(trusted: SignedKeyset, fetch: Callable[[int], bytes | None], now: int) -> SignedKeyset:
+    """The newest version that can be reached. `fetch` has the file of a version, or None. Pure but for that: a failure
+    leaves `trusted` what it was."""
+    for _ in range(MAX_KEYSET_STEPS):
+        data = fetch(trusted.version + 1)
+        if data is None:
+            break
+        trusted = trusted.next(data)
+    _check_expiry(trusted.keyset, now)
+    return trusted
+
+
+def _check_expiry(keyset: Keyset, now: int) -> None:
+    if keyset.expires <= now:
+        ended = f"the keyset (version {keyset.version}) expired at {_when(keyset.expires)}"
+        raise KeysetExpiredError(7, f"{ended}, and this machine's clock says {_when(now)}")
+
+
+def read_keyset(data: bytes) -> Keyset | SignedKeyset:
+    """The plain or the signed keyset in `data`, whichever it is, or ConfigurationError."""
+    try:
+        signed = "signatures" in strict_object(data)
+    except ValueError as error:
+        raise ConfigurationError(f"the keyset cannot be used: it {error}") from error
+    return SignedKeyset.pin(data) if signed else Keyset.parse(data)
 
 
 # --- Question and decision --------------------------------------------------------------------------------------------
@@ -633,14 +804,13 @@ def _payload(data: bytes) -> dict[str, Any]:
 
 def _check_key(keyset: Keyset, key: KeysetKey, question: Question, now: int) -> None:
     kid, clock = key.public.thumbprint, f"this machine's clock says {_when(now)}"
-    if keyset.expires <= now:
-        raise KeysetExpiredError(7, f"the keyset expired at {_when(keyset.expires)}, and {clock}")
+    _check_expiry(keyset, now)
     if key.revoked:
         raise UnusableKeyError(7, f"the key `{kid}` is revoked")
     if now < key.nbf:
         raise ClockError(7, f"the key `{kid}` may be used from {_when(key.nbf)} on, and {clock}")
     if now >= key.exp:
-        raise ClockError(7, f"the key `{kid}` could be used until {_when(key.exp)}, and {clock}")
+        raise ClockError(7, f"the key `{kid}` could be used until {_when(key.exp)}, and {clock}", renew=True)
     if "*" not in key.products and question.product_id not in key.products:
         raise UnusableKeyError(7, f"the key `{kid}` may not sign for the product `{question.product_id}`")
 
@@ -689,7 +859,8 @@ def _check_revision(payload: dict[str, Any], keyset: Keyset, stored: tuple[int, 
     if not _is_integer(epoch) or not _is_integer(seq) or epoch < 1 or seq < 1:
         raise FormatError(11, "`epoch` or `seq` is no integer from 1 on")
     if epoch != keyset.epoch:
-        raise EpochError(11, f"the decision is of epoch {epoch} and the keyset of epoch {keyset.epoch}")
+        what = f"the decision is of epoch {epoch} and the keyset of epoch {keyset.epoch}"
+        raise EpochError(11, what, renew=epoch > keyset.epoch)
     if stored is not None and (epoch, seq) < tuple(stored):
         raise OlderAnswerError(11, f"the decision is number {epoch}.{seq}, and {stored[0]}.{stored[1]} was accepted")
 
@@ -792,7 +963,8 @@ def _sync_folder(folder: str) -> None:
 
 
 class State:
-    """The highest `(epoch, seq)` that was accepted for each (issuer, product, tenant), a file each."""
+    """The highest `(epoch, seq)` that was accepted for each (issuer, product, tenant), a file each; and the newest
+    signed keyset of each issuer, as it was received."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -824,16 +996,50 @@ class State:
                 if stored is not None and revision < stored:
                     raise OlderAnswerError(11, f"meanwhile {stored[0]}.{stored[1]} was accepted by another process")
                 if revision != stored:
-                    self._write(self._path(scope), scope, revision)
+                    text = json.dumps({"scope": scope, "epoch": revision[0], "seq": revision[1]})
+                    self._write(self._path(scope), text.encode("ascii"))
         except OSError as error:
             raise StateError(f"the state cannot be written to `{self.folder}`: {error}") from error
 
-    def _write(self, path: str, scope: tuple[str, str, str | None], revision: tuple[int, int]) -> None:
-        text = json.dumps({"scope": scope, "epoch": revision[0], "seq": revision[1]})
+    def _keyset_path(self, issuer: str) -> str:
+        name = hashlib.sha256(json.dumps(["keyset", issuer]).encode("ascii")).hexdigest()
+        return os.path.join(self.folder, f"{name}.keyset")
+
+    def read_keyset(self, issuer: str) -> SignedKeyset | None:
+        """The signed keyset that was reached, or None if none ever was."""
+        path = self._keyset_path(issuer)
+        try:
+            with open(path, "rb") as file:
+                signed = SignedKeyset._own(file.read(MAX_KEYSET_BYTES + 1))
+            if signed.issuer != issuer:
+                raise KeysetError(4, "it is another issuer's")
+            return signed
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"the keyset in `{path}` cannot be read: {error.strerror}") from error
+        except KeysetError as error:
+            advice = "delete the file if you know why it is damaged: the client then begins with the keyset it came with"
+            raise StateError(f"the keyset in `{path}` cannot be used: {error.what}", advice) from error
+
+    def store_keyset(self, signed: SignedKeyset) -> SignedKeyset:
+        """What is stored afterwards: `signed`, or what another process has reached meanwhile. Never an older one."""
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            with _locked(self.folder):
+                stored = self.read_keyset(signed.issuer)
+                if stored is not None and stored.version >= signed.version:
+                    return stored
+                self._write(self._keyset_path(signed.issuer), signed.data)
+                return signed
+        except OSError as error:
+            raise StateError(f"the keyset cannot be written to `{self.folder}`: {error}") from error
+
+    def _write(self, path: str, data: bytes) -> None:
         descriptor, aside = tempfile.mkstemp(dir=self.folder, prefix=".state-")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode("ascii"))
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
@@ -994,7 +1200,7 @@ class Client:
 
     def __init__(
         self,
-        keyset: Keyset,
+        keyset: Keyset | SignedKeyset,
         question: Question,
         state_folder: str,
         *,
@@ -1010,10 +1216,10 @@ class Client:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.keyset, self.question, self.state = keyset, question, State(state_folder)
+        self.question, self.state = question, State(state_folder)
         self.server = (server or question.issuer).rstrip("/")
         self.client_id, self.api_token = client_id, api_token
-        self.use_nonce = always_nonce or keyset.nonces
+        self.always_nonce = always_nonce
         self.ask_seconds, self.download_seconds, self.attempts = ask_seconds, download_seconds, max(attempts, 1)
         self.clock, self.sleep = clock, sleep
         try:
@@ -1024,19 +1230,71 @@ class Client:
             Version.parse(question.installed_version)
         except (ValueError, OSError) as error:
             raise ConfigurationError(str(error)) from error
+        self.signed = keyset if isinstance(keyset, SignedKeyset) else None
+        if self.signed is not None and self.signed.issuer != question.issuer:
+            raise ConfigurationError(f"the signed keyset is for `{self.signed.issuer[:200]}`, not `{question.issuer}`")
+        self.signed = self._newest()
+        self.keyset: Keyset = keyset if isinstance(keyset, Keyset) else self.signed.keyset
 
     def check(self) -> Decision:
-        """The verified decision, remembered. Asks again, twice at most, if a server is behind what was accepted."""
-        for _ in range(2):
+        """The verified decision, remembered. Asks again, twice at most, if a server is behind what was accepted; and
+        once, if a newer keyset has been signed since."""
+        older, renewed = 0, False
+        while True:
             try:
                 return self._check_once()
             except OlderAnswerError:
+                if older == 2:
+                    raise
+                older += 1
                 self.sleep(30)
-        return self._check_once()
+            except VerifyError as error:
+                if renewed or not error.renew or not self._renewed(error):
+                    raise
+                renewed = True
+
+    def refresh_keyset(self) -> bool:
+        """Whether a newer signed keyset was found and stored; never with a plain one. A failure changes nothing."""
+        newest = self._newest()
+        if newest is None:
+            return False
+        before, end = self.keyset, time.monotonic() + self.download_seconds
+        reached = walk(newest, lambda version: self._fetch_keyset(version, end), int(self.clock()))
+        if reached.version > before.version:
+            reached = self.state.store_keyset(reached)
+        self.signed, self.keyset = reached, reached.keyset
+        return reached.version > before.version
+
+    def _newest(self) -> SignedKeyset | None:
+        if self.signed is None:
+            return None
+        stored = self.state.read_keyset(self.signed.issuer)
+        return stored if stored is not None and stored.version > self.signed.version else self.signed
+
+    def _renewed(self, error: VerifyError) -> bool:
+        try:
+            return self.refresh_keyset()
+        except (TransportError, AnswerError, ClockError) as trouble:
+            if isinstance(error, ClockError):  # a wrong clock is likelier, and it may be what keeps the file away
+                raise error from trouble
+            raise
+
+    def _fetch_keyset(self, version: int, end: float) -> bytes | None:
+        url, seconds = f"{self.server}/v1/keyset/{version}.keyset", min(self.ask_seconds, end - time.monotonic())
+        with self.http.request(url, seconds) as response:
+            data = response.read(MAX_KEYSET_BYTES + 1)
+            status, headers = response.status, response.headers
+        if status == 404:
+            return None
+        if status in (429, 503):
+            raise TryLaterError(f"the server is busy (status {status})", _retry_after(headers))
+        if status != 200:
+            raise AnswerError(f"the server answered with status {status} when asked for a newer keyset")
+        return data
 
     def _check_once(self) -> Decision:
         question = self.question
-        if self.use_nonce:
+        if self.always_nonce or self.keyset.nonces:
             question = dataclasses.replace(question, nonce=secrets.token_urlsafe(24))
         token, date = self._ask(question)
         now = int(self.clock())  # step 1
@@ -1046,7 +1304,7 @@ class Client:
             if date is not None and abs(date - now) > SKEW_SECONDS:
                 direction = "behind" if date > now else "ahead of"
                 hint = f"{error.what}; it is {abs(date - now)} seconds {direction} the server's, {_when(date)}"
-                raise type(error)(error.step, hint) from error
+                raise type(error)(error.step, hint, renew=error.renew) from error
             raise
         self.state.store(question.scope, decision.revision)  # step 14
         return decision
@@ -1266,8 +1524,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     for name, text in (
         ("server", "base URL of the service"),
-        ("keyset", "the pinned keyset, a file"),
-        ("state", "folder in which accepted decisions are remembered"),
+        ("keyset", "the keyset that came with the program, a file: plain, or signed by root keys (N.keyset)"),
+        ("state", "folder in which accepted decisions and newer keysets are remembered"),
         ("product", "product id"),
         ("version", "installed version"),
         ("platform", "windows, macos or linux"),
@@ -1295,7 +1553,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(1 << 20)
+            return file.read(MAX_KEYSET_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"cannot read `{path}`: {error.strerror}") from error
 
@@ -1314,7 +1572,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         allow_loopback_http=options.allow_loopback_http,
     )
     client = Client(
-        Keyset.parse(_read(options.keyset)),
+        read_keyset(_read(options.keyset)),
         question,
         options.state,
         server=options.server,
