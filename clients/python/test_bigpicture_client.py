@@ -717,6 +717,228 @@ class Keysets(unittest.TestCase):
                     bp.PublicKey.parse(jwk)
 
 
+class Signed:
+    """Root keys of the test's own, and the files that they sign."""
+
+    ISSUER = QUESTION.issuer
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()  # type: ignore[misc]
+        cls.roots = [Key("EdDSA") for _ in range(4)]
+        cls.first, cls.second = Key("ES256"), Key("EdDSA")
+
+    def content(self, version: int, /, **changes: Any) -> dict[str, Any]:
+        root = {"threshold": 2, "keys": [key.jwk for key in self.roots[:3]]}
+        value = {"v": 1, "iss": self.ISSUER, "version": version, "epoch": 3, "expires": 2**40, "nonces": True}
+        return changed({**value, "keys": [self.first.in_keyset(nbf=0, exp=2**40)], "root": root}, **changes)
+
+    def signature(self, key: Key, body: str, **changes: Any) -> dict[str, Any]:
+        head = encode(to_json(header(key, **{"typ": "signed-keyset+jws", **changes})))
+        return {"protected": head, "signature": encode(key.sign(f"{head}.{body}".encode()))}
+
+    def file(self, version: int, signers: Any = None, /, **changes: Any) -> bytes:
+        body = encode(to_json(self.content(version, **changes)))
+        signers = self.roots[:2] if signers is None else signers
+        return to_json({"payload": body, "signatures": [self.signature(key, body) for key in signers]})
+
+    def root(self, threshold: Any, *keys: Key, **changes: Any) -> dict[str, Any]:
+        return changed({"threshold": threshold, "keys": [key.jwk for key in keys]}, **changes)
+
+
+class SignedKeysets(Signed, unittest.TestCase):
+    """The rules of docs/keys.md, without a network."""
+
+    def setUp(self) -> None:
+        self.trusted = bp.SignedKeyset.pin(self.file(7))
+
+    def refused(self, rule: int, data: bytes, trusted: Any = None) -> None:
+        with self.assertRaises(bp.KeysetError) as caught:
+            (trusted or self.trusted).next(data)
+        self.assertEqual(caught.exception.rule, rule, str(caught.exception))
+        self.assertRegex(str(caught.exception), r".; nothing was changed", "the message says what to do")
+
+    def walk(self, files: dict[int, bytes], now: int = NOW) -> bp.SignedKeyset:
+        return bp.walk(self.trusted, files.get, now)
+
+    def test_the_first_is_pinned_if_a_threshold_of_its_own_root_has_signed_it(self) -> None:
+        self.assertEqual((self.trusted.version, self.trusted.issuer), (7, self.ISSUER))
+        self.assertEqual(list(self.trusted.keyset.keys), [self.first.kid])
+        bp.SignedKeyset.pin(self.file(7, expires=1))
+        for signers in ([], self.roots[:1], [self.roots[0], self.roots[3]]):
+            with self.assertRaises(bp.ConfigurationError):
+                bp.SignedKeyset.pin(self.file(7, signers))
+
+    def test_the_next_is_trusted_and_nothing_but_the_next(self) -> None:
+        self.assertEqual(self.trusted.next(self.file(8)).version, 8)
+        for version in (9, 7, 6, -8):
+            self.refused(5, self.file(version))
+
+    def test_both_roots_have_to_sign_each_key_counted_once(self) -> None:
+        a, b, c, d = self.roots
+        root = self.root(2, a, d)
+        for rule, signers in ((2, [a]), (2, [a, d]), (2, []), (3, [b, c]), (3, [a, b])):
+            with self.subTest(rule=rule, signers=len(signers)):
+                self.refused(rule, self.file(8, signers, root=root))
+        rotated = self.trusted.next(self.file(8, [a, b, d], root=root))
+        self.refused(2, self.file(9, [a, b]), rotated)
+        self.assertEqual(rotated.next(self.file(9, [a, d, b])).version, 9)
+        self.trusted.next(self.file(8, [a, b], root=self.root(1, a)))
+
+    def test_a_signature_of_another_key_is_passed_over_and_of_a_root_key_it_has_to_hold(self) -> None:
+        a, b, c, d = self.roots
+        self.trusted.next(self.file(8, [d, a, b]))
+        for key, rule in ((c, 2), (d, 3)):
+            outer = json.loads(self.file(8, [a, b], root=self.root(1, a, d)))
+            wrong = self.signature(key, outer["payload"])
+            wrong["signature"] = encode(key.sign(b"something else"))
+            self.refused(rule, to_json({**outer, "signatures": [*outer["signatures"], wrong]}))
+        outer = json.loads(self.file(8, [a, b]))
+        stranger = {**self.signature(d, outer["payload"]), "signature": encode(bytes(64))}
+        self.trusted.next(to_json({**outer, "signatures": [stranger, *outer["signatures"]]}))
+
+    def test_two_signatures_by_one_key_are_refused_whoever_it_is(self) -> None:
+        a, b, _, d = self.roots
+        self.refused(1, self.file(8, [a, a]))
+        self.refused(1, self.file(8, [a, b, a]))
+        self.refused(1, self.file(8, [a, b, d, d]))
+
+    def test_another_issuer_and_a_lower_epoch_are_refused(self) -> None:
+        self.refused(4, self.file(8, iss="https://other.example.com"))
+        self.refused(6, self.file(8, epoch=2))
+        self.assertEqual(self.trusted.next(self.file(8, epoch=5)).keyset.epoch, 5)
+
+    def test_the_first_rule_that_is_broken_is_the_one_that_is_told(self) -> None:
+        a, b, _, d = self.roots
+        faults: dict[str, Any] = {"epoch": 2}
+        for rule, fault in ((6, {}), (5, {"version": 9}), (4, {"iss": "x"}), (3, {"root": self.root(1, d)})):
+            faults.update(fault)
+            self.refused(rule, self.file(8, [a, b], **faults))
+        self.refused(2, self.file(9, [a], **faults))
+        self.refused(1, self.file(9, [a], **{**faults, "v": 2}))
+
+    def test_a_file_has_one_spelling_and_exactly_its_members(self) -> None:
+        a, b = self.roots[:2]
+        good = json.loads(self.file(8))
+        body, one, two = good["payload"], *good["signatures"]
+
+        def with_one(**changes: Any) -> dict[str, Any]:
+            return {**good, "signatures": [changed(one, **changes), two]}
+
+        def with_header(**changes: Any) -> dict[str, Any]:
+            return {**good, "signatures": [self.signature(a, body, **changes), two]}
+
+        for value in (
+            {**good, "x": 1},
+            changed(good, payload=DELETE),
+            changed(good, signatures=DELETE),
+            {**good, "payload": body + "="},
+            {**good, "payload": ""},
+            {**good, "payload": 1},
+            {**good, "signatures": {}},
+            {**good, "signatures": [one, two, "x"]},
+            {**good, "signatures": [self.signature(Key("EdDSA"), body) for _ in range(31)] + [one, two]},
+            with_one(header={}),
+            with_one(signature=DELETE),
+            with_one(signature=encode(bytes(63))),
+            with_one(signature=one["signature"] + "=="),
+            with_one(protected=one["protected"] + "="),
+            with_header(typ="update-decision+jws"),
+            with_header(alg="ES256"),
+            with_header(kid=1),
+            with_header(kid=DELETE),
+            with_header(crit=["b64"]),
+            with_header(b64=False),
+        ):
+            with self.subTest(value):
+                self.refused(1, to_json(value))
+        text = to_json(good)
+        for data in (b"", b"[]", b"\xef\xbb\xbf" + text, text[:-1] + b',"payload":""}', text + b" " * 1_048_576):
+            self.refused(1, data)
+        self.trusted.next(text + b" " * (1_048_576 - len(text)))
+        self.trusted.next(self.file(8, [*self.roots, *(Key("EdDSA") for _ in range(28))]))
+
+    def test_the_signed_part_has_its_shape(self) -> None:
+        a, b, _, d = self.roots
+        root = self.root(2, a, b)
+        for changes in (
+            {"iss": DELETE},
+            {"iss": 1},
+            {"v": 2},
+            {"epoch": "3"},
+            {"keys": [{}]},
+            {"root": DELETE},
+            {"root": []},
+            {"root": {**root, "threshold": 0}},
+            {"root": {**root, "threshold": 3}},
+            {"root": {**root, "threshold": True}},
+            {"root": self.root(1)},
+            {"root": self.root(2, a, b, b)},
+            {"root": self.root(2, a, b, *(Key("EdDSA") for _ in range(31)))},
+            {"root": self.root(2, a, b, Key("ES256"))},
+            {"root": {**root, "keys": [a.jwk, b.jwk, {**d.jwk, "kid": d.kid}]}},
+            {"root": {**root, "keys": [a.jwk, b.jwk, changed(d.jwk, alg=DELETE)]}},
+            {"root": {**root, "keys": [a.jwk, b.jwk, "x"]}},
+        ):
+            with self.subTest(changes):
+                self.refused(1, self.file(8, [a, b], **changes))
+        self.trusted.next(self.file(8, x_new={"a": 1}, root={**root, "x_new": 1}))
+
+    def test_a_root_key_of_small_order_verifies_nothing(self) -> None:
+        a, b, c = self.roots[:3]
+        forged = encode((1).to_bytes(32, "little") + bytes(32))  # under the point of order 1 it fits every message
+        self.assertIsNone(
+            ed25519.Ed25519PublicKey.from_public_bytes((1).to_bytes(32, "little")).verify(
+                base64.urlsafe_b64decode(forged + "=="), b"any"
+            )
+        )
+        for height in (*bp.ED25519_SMALL_ORDER, bp.ED25519_PRIME, bp.ED25519_PRIME + 1):
+            jwk = {"crv": "Ed25519", "kty": "OKP", "x": encode(height.to_bytes(32, "little"))}
+            kid = encode(hashlib.sha256(to_json(jwk)).digest())
+            root = {"threshold": 2, "keys": [c.jwk, {**jwk, "alg": "EdDSA"}]}
+            outer = json.loads(self.file(8, [a, b, c], root=root))
+            self.refused(3, to_json(outer))
+            outer["signatures"].append({**self.signature(c, outer["payload"], kid=kid), "signature": forged})
+            self.refused(3, to_json(outer))
+            trusted = self.trusted.next(self.file(8, [a, b, c], root={**root, "threshold": 1}))
+            self.assertEqual(trusted.next(self.file(9, [a, b, c])).version, 9, "the other keys still count")
+
+    def test_the_walk_ends_where_no_next_version_is(self) -> None:
+        self.assertIs(self.walk({}), self.trusted)
+        self.assertEqual(self.walk({8: self.file(8), 9: self.file(9), 11: self.file(11)}).version, 9)
+        with self.assertRaises(bp.KeysetError) as caught:
+            self.walk({8: self.file(8), 9: self.file(11)})
+        self.assertEqual(caught.exception.rule, 5)
+        with self.assertRaises(bp.KeysetError):
+            self.walk({8: self.file(7)})
+
+    def test_expiry_counts_for_the_last_alone(self) -> None:
+        self.trusted = bp.SignedKeyset.pin(self.file(7, expires=1))
+        files = {8: self.file(8, expires=2), 9: self.file(9, expires=NOW + 1)}
+        self.assertEqual(self.walk(files).version, 9)
+        for now in (NOW + 1, NOW + 2**30):
+            with self.assertRaises(bp.KeysetExpiredError):
+                self.walk(files, now)
+
+    def test_a_walk_takes_a_thousand_steps_and_no_more(self) -> None:
+        root, asked = self.root(1, self.roots[0]), []
+        self.trusted = bp.SignedKeyset.pin(self.file(7, root=root))
+
+        def fetch(version: int) -> bytes:
+            asked.append(version)
+            return self.file(version, self.roots[:1], root=root)
+
+        self.assertEqual(bp.walk(self.trusted, fetch, NOW).version, 1007)
+        self.assertEqual(asked, list(range(8, 1008)))
+
+    def test_a_file_is_taken_for_what_it_is(self) -> None:
+        self.assertIsInstance(bp.read_keyset(self.file(7)), bp.SignedKeyset)
+        self.assertIsInstance(bp.read_keyset(to_json(self.content(7))), bp.Keyset, "the signed part, pinned by hand")
+        for data in (b"", b"x", b"[]", b"{}", b'{"signatures":[]}', self.file(7, [])):
+            with self.assertRaises(bp.ConfigurationError):
+                bp.read_keyset(data)
+
+
 class Places(http.server.BaseHTTPRequestHandler):
     """Answers by what the test put under the path: a function of the handler."""
 
@@ -966,6 +1188,239 @@ class Asking(OverHttp):
         self.question = dataclasses.replace(self.question, allow_loopback_http=False)
         with self.assertRaises(bp.ConfigurationError):
             self.client()
+
+
+class Following(Signed, OverHttp):
+    """A client with a signed keyset, a service that publishes newer ones."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ISSUER = self.base
+        self.key = self.first
+        self.paths = [f"/v1/keyset/{version}.keyset" for version in range(20)]
+        for path in self.paths:
+            self.places[path] = lambda place: place.answer(404, b"")
+        self.shipped = bp.SignedKeyset.pin(self.file(7))
+
+    def client(self, **options: Any) -> bp.Client:
+        return super().client(**{"keyset": self.shipped, **options})
+
+    def publish(self, version: int, /, *args: Any, **changes: Any) -> None:
+        data = self.file(version, *args, **changes)
+        self.places[self.paths[version]] = lambda place: place.answer(200, data)
+
+    def with_keys(self, *keys: dict[str, Any]) -> dict[str, Any]:
+        return {"keys": [{**key, "nbf": 0, "exp": 2**40} for key in keys]}
+
+    def moved_on(self) -> dict[str, Any]:
+        """The first key was revoked, the second signs, a new epoch has begun."""
+        self.key, self.offer = self.second, {"epoch": 4, "seq": 1}
+        revoked = self.first.in_keyset(revoked=True)
+        return {**self.with_keys(revoked, self.second.in_keyset()), "epoch": 4}
+
+    def requests(self) -> list[str]:
+        paths = [path for _, path, _ in self.seen]
+        self.seen.clear()
+        return paths
+
+    def kept(self) -> Any:
+        return bp.State(os.path.join(self.folder, "state")).read_keyset(self.base)
+
+    def assertLeft(self, client: bp.Client) -> None:
+        self.assertEqual((client.keyset.version, self.kept()), (7, None))
+
+    def test_nothing_newer_is_fetched_while_decisions_verify(self) -> None:
+        self.publish(8)
+        self.assertEqual(self.client().check().action, "INSTALL")
+        self.assertEqual(self.requests(), ["/v1/decision"])
+
+    def test_a_client_recovers_by_itself_after_a_key_was_revoked(self) -> None:
+        self.client().check()
+        self.requests()
+        self.publish(8)
+        self.publish(9, **self.moved_on())
+        client = self.client(api_token="bp_secret")
+        self.assertEqual(client.check().revision, (4, 1))
+        sent = [(path, headers.get("Authorization")) for _, path, headers in self.seen]
+        api = ("/v1/decision", "Bearer bp_secret")
+        self.assertEqual(sent, [api, *((path, None) for path in self.paths[8:11]), api])
+        self.assertEqual((client.keyset.version, self.kept().version), (9, 9))
+        self.requests()
+        self.assertEqual(self.client().check().revision, (4, 1))
+        self.assertEqual(self.requests(), ["/v1/decision"], "what was reached is remembered")
+        self.key, self.offer = self.first, {"epoch": 4, "seq": 2}
+        with self.assertRaises(bp.UnusableKeyError):
+            self.client().check()
+        self.offer = {"epoch": 3, "seq": 99}
+        self.key = self.second
+        with self.assertRaises(bp.EpochError):
+            self.client().check()
+        self.assertNotIn(self.paths[10], self.requests(), "neither is a reason to look for a newer one")
+
+    def test_a_known_key_in_a_higher_epoch_is_a_reason_to_look(self) -> None:
+        both = self.with_keys(self.first.in_keyset(), self.second.in_keyset())
+        self.shipped = bp.SignedKeyset.pin(self.file(7, **both))
+        self.publish(8, **self.moved_on())
+        self.assertEqual(self.client().check().revision, (4, 1))
+
+    def test_a_keyset_or_a_key_that_is_over_is_a_reason_to_look(self) -> None:
+        over = self.first.in_keyset(nbf=0, exp=NOW)
+        for changes in ({"expires": NOW}, {"keys": [over]}):
+            with self.subTest(changes):
+                self.shipped = bp.SignedKeyset.pin(self.file(7, **changes))
+                with self.assertRaises(bp.ClockError):
+                    self.client().check()
+                self.publish(8)
+                client = self.client()
+                self.assertEqual((client.check().action, client.keyset.version), ("INSTALL", 8))
+                os.unlink(client.state._keyset_path(self.base))
+                self.places[self.paths[8]] = lambda place: place.answer(404, b"")
+
+    def test_it_is_looked_for_once_in_a_check_and_asked_once_more(self) -> None:
+        self.publish(8)
+        self.key = self.second
+        with self.assertRaises(bp.UnknownKeyError):
+            self.client().check()
+        self.assertEqual(self.requests(), ["/v1/decision", self.paths[8], self.paths[9], "/v1/decision"])
+        with self.assertRaises(bp.UnknownKeyError):
+            self.client().check()
+        self.assertEqual(self.requests(), ["/v1/decision", self.paths[9]], "nothing newer: not asked again")
+
+    def test_a_plain_keyset_is_never_replaced(self) -> None:
+        self.publish(8, **self.moved_on())
+        client = self.client(keyset=bp.Keyset.parse(to_json(self.content(7))))
+        with self.assertRaises(bp.UnknownKeyError):
+            client.check()
+        self.assertFalse(client.refresh_keyset())
+        self.assertEqual(self.requests(), ["/v1/decision"])
+        self.assertLeft(client)
+
+    def test_a_walk_that_fails_anywhere_leaves_everything_as_it_was(self) -> None:
+        a, b = self.roots[:2]
+        moved = self.moved_on()
+        for kind, args, changes in (
+            (bp.KeysetError, [[a]], {}),
+            (bp.KeysetError, [[a, b, a]], {}),
+            (bp.KeysetError, [], {"version": 10}),
+            (bp.KeysetError, [], {"version": 8}),
+            (bp.KeysetError, [], {"iss": "https://other.example.com"}),
+            (bp.KeysetError, [], {"epoch": 2}),
+            (bp.KeysetExpiredError, [], {"expires": NOW}),
+        ):
+            with self.subTest(args=len(args), changes=changes):
+                self.publish(8, **moved)
+                self.publish(9, *args, **{**moved, **changes})
+                client = self.client()
+                with self.assertRaises(kind):
+                    client.check()
+                self.assertLeft(client)
+
+    def test_a_service_that_answers_nonsense_is_an_error_and_changes_nothing(self) -> None:
+        self.publish(8, **self.moved_on())
+        for status, body, kind in (
+            (200, b"", bp.KeysetError),
+            (200, b" " * 1_100_000, bp.KeysetError),
+            (200, b"<html>", bp.KeysetError),
+            (302, b"", bp.AnswerError),
+            (403, b"", bp.AnswerError),
+            (500, b"", bp.AnswerError),
+            (503, b"", bp.TryLaterError),
+        ):
+            with self.subTest(status=status, body=body[:9]):
+                self.places[self.paths[9]] = lambda place, s=status, b=body: place.answer(s, b, Location="/elsewhere")
+                client = self.client()
+                with self.assertRaises(bp.BigPictureError) as caught:
+                    client.check()
+                self.assertIs(type(caught.exception), kind, str(caught.exception))
+                self.assertLeft(client)
+
+    def test_it_is_remembered_before_it_is_used(self) -> None:
+        self.publish(8, **self.moved_on())
+        client = self.client()
+        with mock.patch("os.replace", side_effect=OSError("full")), self.assertRaises(bp.StateError):
+            client.check()
+        self.assertLeft(client)
+        self.assertEqual([name for name in os.listdir(client.state.folder) if name.startswith(".state-")], [])
+
+    def test_the_newer_of_the_shipped_and_the_reached_is_used(self) -> None:
+        self.publish(8)
+        self.assertTrue(self.client().refresh_keyset())
+        self.assertFalse(self.client().refresh_keyset())
+        self.assertEqual(self.client().keyset.version, 8)
+        self.shipped = bp.SignedKeyset.pin(self.file(9))
+        client = self.client()
+        self.assertEqual((client.keyset.version, client.refresh_keyset()), (9, False))
+        self.publish(10)
+        self.assertTrue(client.refresh_keyset())
+        self.assertEqual(self.kept().version, 10)
+
+    def test_processes_with_one_folder_never_go_back(self) -> None:
+        state = bp.State(os.path.join(self.folder, "state"))
+        eight, nine = (bp.SignedKeyset.pin(self.file(version)) for version in (8, 9))
+        old = self.client()
+        self.assertEqual([state.store_keyset(signed).version for signed in (nine, eight)], [9, 9])
+        self.assertEqual((old.refresh_keyset(), old.keyset.version), (True, 9))
+        self.assertEqual(self.requests(), [self.paths[10]], "it goes on where the other process has come to")
+
+    def test_a_damaged_file_is_an_error_that_says_what_to_do(self) -> None:
+        self.publish(8)
+        client = self.client()
+        client.refresh_keyset()
+        path = client.state._keyset_path(self.base)
+        good = self.read(path)
+        self.ISSUER = "https://other.example.com"
+        for damage in (b"", good[:-9], good.replace(b'"payload":"', b'"payload":"A'), self.file(8), self.file(8, [])):
+            with open(path, "wb") as file:
+                file.write(damage)
+            for use in (self.client, client.refresh_keyset):
+                with self.assertRaises(bp.StateError) as caught:
+                    use()
+                self.assertIn(path, str(caught.exception))
+                self.assertIn("; delete the file", str(caught.exception))
+            self.assertEqual(self.read(path), damage, "it is left for somebody to look at")
+        os.unlink(path)
+        self.assertEqual(self.client().keyset.version, 7)
+
+    def test_the_signed_keyset_of_another_issuer_is_refused_at_the_start(self) -> None:
+        self.ISSUER = "https://other.example.com"
+        self.shipped = bp.SignedKeyset.pin(self.file(7))
+        with self.assertRaises(bp.ConfigurationError):
+            self.client()
+
+    def test_a_clock_that_is_ten_years_off_is_called_that_and_never_no_update(self) -> None:
+        self.offer = NOTHING
+        year = int(time.time()) + 31_557_600
+        ends = {"expires": year, "keys": [self.first.in_keyset(nbf=year - 63_115_200, exp=year)]}
+        self.shipped = bp.SignedKeyset.pin(self.file(7, **ends))
+        self.assertEqual(self.client().check().action, "NONE")
+        revision = self.client().state.read(self.question.scope)
+        for published in (None, 404, 500, 503):
+            self.places[self.paths[8]] = lambda place, status=published: place.answer(status, b"")
+            if published is None:
+                self.publish(8, **ends)
+            for years in (-10, 10):
+                with self.subTest(published=published, years=years):
+                    client = self.client(clock=lambda y=years: time.time() + y * 31_557_600)
+                    with self.assertRaises(bp.ClockError) as caught:
+                        client.check()
+                    self.assertIn("set this machine's clock", str(caught.exception))
+                    self.assertLeft(client)
+        self.assertEqual(self.client().state.read(self.question.scope), revision)
+
+    def test_the_command_line_takes_either_kind(self) -> None:
+        self.publish(8, **self.moved_on())
+        path = os.path.join(self.folder, "7.keyset")
+        given = {"server": self.base, "keyset": path, "state": os.path.join(self.folder, "state"), "product": "acme"}
+        given.update({"version": "1.4.0", "platform": "linux", "arch": "x86_64"})
+        options = [part for name, text in given.items() for part in (f"--{name}", text)]
+        for data, expected in ((to_json(self.content(7)), 1), (self.file(7), 0), (self.file(7, []), 2)):
+            with open(path, "wb") as file:
+                file.write(data)
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = bp.main(["check", *options, "--allow-loopback-http"])
+            self.assertEqual(code, expected, err.getvalue())
+        self.assertEqual(self.kept().version, 8)
 
 
 class Downloading(OverHttp):
