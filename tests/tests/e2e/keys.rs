@@ -118,7 +118,9 @@ async fn a_key_is_added_promoted_and_retired_and_clients_with_the_keyset_of_befo
     let retired = desk.ok(&["key", "retire", &old]);
     let ends = retired["keys"][0]["exp"].as_i64().expect("a time");
     let decision = payload(&api.decide(&product, "1.0.0", json!({})).await);
-    assert!((0..=600).contains(&(ends - decision["exp"].as_i64().expect("a time"))), "{retired}");
+    // Ten minutes more than a decision lasts; this one may have been in memory for a while.
+    let margin = ends - decision["exp"].as_i64().expect("a time");
+    assert!((0..=660).contains(&margin), "{margin} {retired}");
     desk.ok(&check);
     let told = api.audit("keyset/2").await;
     assert!(told.iter().any(|entry| entry["type"] == "key.promoted"), "{told:?}");
