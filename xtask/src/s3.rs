@@ -24,10 +24,14 @@ struct Lack {
     tests: &'static [&'static str],
 }
 
-const LOCALSTACK: [Lack; 3] = [
+const LOCALSTACK: [Lack; 4] = [
     Lack {
         what: "it takes requests without a signature, and copies over what is there",
         tests: &["only_real_s3::"],
+    },
+    Lack {
+        what: "it sometimes breaks an object that is put together from its parts twice at once",
+        tests: &["::assembling_at_once_makes_one_whole"],
     },
     Lack {
         what: "it sometimes breaks off a download whose object is removed meanwhile",

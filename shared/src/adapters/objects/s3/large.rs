@@ -4,7 +4,7 @@
 //! S3 takes parts with a SHA-256 only in an upload that was begun for them, and then no others. Of the whole it has but
 //! a digest of digests, so [`stat`](crate::ports::objects::Objects::stat) gives none.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io};
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, Part};
@@ -26,10 +26,6 @@ use crate::{
         objects::{ObjectError, Objects as _},
     },
 };
-
-/// How often a whole is looked for whose upload is gone, and how long after each look.
-const LOOKS: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(250);
 
 impl S3Objects {
     async fn part_doors(&self, grant: &PartsGrant) -> Result<PartDoors, SigningError> {
@@ -73,8 +69,8 @@ impl S3Objects {
         Ok(PartDoor { part_number: part.part_number, url: checked(&request, &promises)?, headers })
     }
 
-    /// The parts that S3 has, in their order; `None` where it knows the upload no more: it was assembled or aborted.
-    async fn parts(&self, large: &Large) -> Result<Option<Vec<Part>>, ObjectError> {
+    /// The parts that S3 has, in their order; none where it knows the upload no more.
+    async fn parts(&self, large: &Large) -> Result<Vec<Part>, ObjectError> {
         let key = ObjectKey::Whole(large.upload_id).to_string();
         let request = self.client.list_parts().bucket(&self.bucket).key(key);
         let mut pages = request.upload_id(&large.begun.store_id).into_paginator().send();
@@ -82,11 +78,11 @@ impl S3Objects {
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => parts.extend(page.parts.unwrap_or_default()),
-                Err(error) if status(&error) == Some(404) => return Ok(None),
+                Err(error) if status(&error) == Some(404) => return Ok(Vec::new()),
                 Err(error) => return Err(unavailable(error)),
             }
         }
-        Ok(Some(parts))
+        Ok(parts)
     }
 
     /// The whole, if it is there.
@@ -103,9 +99,7 @@ impl S3Objects {
         if let Some(whole) = self.whole(large).await? {
             return Ok((whole, Vec::new()));
         }
-        let Some(parts) = self.parts(large).await? else {
-            return Ok((self.whole_soon(large).await?, Vec::new()));
-        };
+        let parts = self.parts(large).await?;
         let found: BTreeMap<u32, u64> = parts.iter().filter_map(numbered).collect();
         let held = Held::of_parts(large, &found);
         if held == Held::AllParts {
@@ -113,18 +107,6 @@ impl S3Objects {
         }
         // Somebody else may have assembled them between the two looks.
         Ok((self.whole(large).await?.unwrap_or(held), parts))
-    }
-
-    /// What is there of an upload that the store knows no more: the whole, which not every store shows in the moment in
-    /// which it forgets the upload; nothing where it was aborted.
-    async fn whole_soon(&self, large: &Large) -> Result<Held, ObjectError> {
-        for _ in 0..LOOKS {
-            if let Some(whole) = self.whole(large).await? {
-                return Ok(whole);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(Held::of_parts(large, &BTreeMap::new()))
     }
 }
 
