@@ -7,7 +7,7 @@ mod report;
 mod stage;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::process as programs;
 use crate::workspace::Workspace;
@@ -26,50 +26,67 @@ const MILLISECOND: u64 = 1_000_000;
 /// The most CPU time, in nanoseconds, up to the end of the first handshake.
 const HANDSHAKE: u64 = 5 * MILLISECOND;
 
-/// Reads the words after `cold`; `None` where one is unknown.
-pub(crate) fn starts(words: &[&str]) -> Option<usize> {
-    match words {
-        [] => Some(STARTS),
-        ["--starts", number] => number.parse().ok().filter(|number| *number > 0),
-        _ => None,
+/// What is asked of `bench cold`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    starts: usize,
+    /// Whether the programs are built before, or those of the last run are measured again.
+    build: bool,
+}
+
+impl Plan {
+    /// Reads the words after `cold`; `None` where one is unknown.
+    pub(crate) fn asked(words: &[&str]) -> Option<Self> {
+        match words {
+            [] => Some(Self { starts: STARTS, build: true }),
+            ["--built", rest @ ..] => Some(Self { build: false, ..Self::asked(rest)? }),
+            ["--starts", number, rest @ ..] => {
+                let starts = number.parse().ok().filter(|number| *number > 0)?;
+                Some(Self { starts, ..Self::asked(rest)? })
+            }
+            _ => None,
+        }
     }
 }
 
 /// Measures, prints every bar, and answers whether all are held.
-pub(crate) fn cold(workspace: &Workspace, count: usize) -> Result<bool, String> {
+pub(crate) fn cold(workspace: &Workspace, plan: Plan) -> Result<bool, String> {
     if !cfg!(target_os = "linux") {
         return Err(
             "`bench cold` needs Linux: no other system tells the CPU time of a process so finely".into()
         );
     }
-    let programs = build(workspace)?;
+    let programs = workspace.target("bench").join("programs");
+    if plan.build {
+        build(workspace, &programs)?;
+    }
     let mut bars = sizes(&programs)?;
     let stage = Stage::set(workspace, &programs)?;
     let (empty, decide) = (programs.join(EMPTY), programs.join("decide"));
     let empty = Subject { program: &empty, environment: Vec::new(), decides: false };
     let decide = Subject { program: &decide, environment: stage.environment(&[]), decides: true };
-    compare_starts(&stage, (&empty, &decide), count, &mut bars)?;
+    compare_starts(&stage, (&empty, &decide), plan.starts, &mut bars)?;
     compare_warm((&empty, &decide), &mut bars)?;
     Ok(report::print(&bars))
 }
 
 /// Builds the programs and puts them aside, where no other build replaces them.
-fn build(workspace: &Workspace) -> Result<PathBuf, String> {
+fn build(workspace: &Workspace, folder: &Path) -> Result<(), String> {
     let mut cargo = workspace.command("cargo");
     cargo.args(["build", "--release", "--locked", "--bins", "--package", EMPTY]);
-    // As they are deployed.
+    // As they are deployed: `docs/aws.md` sets the first two, and cargo-lambda the last.
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
+    cargo.env("CARGO_PROFILE_RELEASE_PANIC", "abort");
     for name in FUNCTIONS {
         cargo.args(["--package", name]);
     }
     programs::run(&mut cargo)?;
-    let folder = workspace.target("bench").join("programs");
-    fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     for name in FUNCTIONS.into_iter().chain([EMPTY]) {
         fs::copy(workspace.target("release").join(name), folder.join(name))
             .map_err(|error| format!("cannot copy {name}: {error}"))?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 fn sizes(programs: &Path) -> Result<Vec<Bar>, String> {

@@ -33,8 +33,9 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   aws live --stack NAME
                   the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
-  bench cold [--starts N]
-                  starts, sizes and warm invocations of the functions beside an empty one; Linux alone
+  bench cold [--starts N] [--built]
+                  starts, sizes and warm invocations of the functions beside an empty one; Linux alone. --built
+                  measures the programs of the last run again
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
   fixtures        fetch the real installers that the end-to-end tests use
   tools           prepare the Python and JavaScript tools that the end-to-end tests use";
@@ -49,8 +50,8 @@ fn main() -> ExitCode {
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
         ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
-        ["bench", "cold", words @ ..] => match bench::starts(words) {
-            Some(count) => bench::cold(&workspace, count),
+        ["bench", "cold", words @ ..] => match bench::Plan::asked(words) {
+            Some(plan) => bench::cold(&workspace, plan),
             None => Err(USAGE.to_owned()),
         },
         ["lint"] => lint::run(&workspace),

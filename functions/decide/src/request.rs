@@ -8,7 +8,7 @@ use shared::{
         names::{Channel, TenantId},
         platform::InstallerType,
     },
-    http::{body::check_duplicates, error::ApiError, text},
+    http::{body, error::ApiError, text},
 };
 
 const MAX_PRODUCTS: usize = 20;
@@ -38,14 +38,16 @@ impl<'a> Object<'a> {
 
     /// A member under its own or its camelCase name; null is absent.
     fn get(&self, member: &str) -> Result<Option<&'a Value>, ApiError> {
-        let camel = camel_case(member);
         let own = self.members.get(member);
-        let other = if camel == member { None } else { self.members.get(&camel) };
-        if own.is_some() && other.is_some() {
-            let rule = format!("it is there as `{camel}` too: send one spelling");
+        let camel = || self.members.iter().find(|(name, _)| is_camel_case(name, member));
+        let Some((name, value)) = member.contains('_').then(camel).flatten() else {
+            return Ok(own.filter(|value| !value.is_null()));
+        };
+        if own.is_some() {
+            let rule = format!("it is there as `{name}` too: send one spelling");
             return Err(ApiError::invalid(&self.name(member), rule));
         }
-        Ok(own.or(other).filter(|value| !value.is_null()))
+        Ok(Some(value).filter(|value| !value.is_null()))
     }
 
     fn text(&self, member: &str) -> Result<Option<&'a str>, ApiError> {
@@ -78,27 +80,26 @@ impl<'a> Object<'a> {
     }
 }
 
-fn camel_case(member: &str) -> String {
-    let mut upper = false;
-    let mut text = String::with_capacity(member.len());
+/// Whether a name is another one in camelCase: `clientId` for `client_id`.
+fn is_camel_case(name: &str, member: &str) -> bool {
+    let (mut letters, mut upper) = (name.chars(), false);
     for letter in member.chars() {
-        match letter {
-            '_' => upper = true,
-            letter if upper => {
-                text.push(letter.to_ascii_uppercase());
-                upper = false;
-            }
-            letter => text.push(letter),
+        if letter == '_' {
+            upper = true;
+            continue;
+        }
+        let expected = if upper { letter.to_ascii_uppercase() } else { letter };
+        upper = false;
+        if letters.next() != Some(expected) {
+            return false;
         }
     }
-    text
+    letters.next().is_none()
 }
 
 /// Reads a request's body.
 pub(crate) fn read(bytes: &[u8]) -> Result<Asked, ApiError> {
-    check_duplicates(bytes)?;
-    let body: Value =
-        serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("the body is no JSON"))?;
+    let body = body::value(bytes)?;
     let members = body.as_object().ok_or_else(|| ApiError::bad_request("the body is to be an object"))?;
     let top = Object { members, path: String::new() };
     let rows = top.list("products")?.ok_or_else(|| ApiError::bad_request("`products` is missing"))?;

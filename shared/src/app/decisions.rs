@@ -19,7 +19,6 @@ use super::{
     catalogue::{Catalogues, Facts},
     context::Context,
     error::AppError,
-    keys,
     signing::{Ready, Share, Signing},
 };
 use crate::domain::{
@@ -82,8 +81,7 @@ impl Decider {
     /// Makes the connections that the first answer needs, while a process starts. What fails here is not told: it fails
     /// again where it is needed.
     pub async fn warm_up(&self) {
-        let heads = [keys::deployment()];
-        let (_, _) = tokio::join!(self.context.store.get_raw(&heads), self.signing.open());
+        let _ = self.signing.open().await;
         if let Ok(keyset) = self.signing.keyset().await {
             let left = keyset.expires.saturating_sub(self.context.clock.now());
             // An alarm watches this number.

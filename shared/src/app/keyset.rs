@@ -93,16 +93,12 @@ pub async fn ensure(
         let now = context.clock.now();
         let kid = key.thumbprint();
         if let Some(record) = newest.as_ref().map(|found| &found.value) {
-            let keyset = &record.keyset;
-            let listed = keyset.get(&kid);
+            let listed = record.keyset.get(&kid);
             if listed.is_some_and(|listed| listed.revoked) {
                 return Ok(Err(KeysetError::Revoked(kid)));
             }
-            let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE && keyset.nonces == nonces;
-            let lasting = listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE);
-            // What root keys have signed, they alone renew.
-            if listed.is_some() && (record.signed || (fresh && (lasting || retired(listed, now)))) {
-                return Ok(Ok(Arc::new(keyset.clone())));
+            if suffices((&record.keyset, record.signed), &kid, nonces, now) {
+                return Ok(Ok(Arc::new(record.keyset.clone())));
             }
             if listed.is_none() && (record.signed || unlisted == Unlisted::Refuse) {
                 return Ok(Err(KeysetError::NotListed(kid)));
@@ -122,6 +118,15 @@ pub async fn ensure(
         Ok(Ok(Arc::new(next.keyset)))
     })
     .await?
+}
+
+/// Whether a keyset, and whether root keys have signed it, need no new version for a key to sign under it.
+pub(crate) fn suffices((keyset, signed): (&Keyset, bool), kid: &str, nonces: bool, now: i64) -> bool {
+    let listed = keyset.get(kid).filter(|listed| !listed.revoked);
+    let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE && keyset.nonces == nonces;
+    let lasting = listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE);
+    // What root keys have signed, they alone renew.
+    listed.is_some() && (signed || (fresh && (lasting || retired(listed, now))))
 }
 
 /// Whether somebody has set the key an end: it is not prolonged.

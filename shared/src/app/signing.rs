@@ -108,7 +108,18 @@ impl Signing {
     /// # Errors
     /// [`AppError::Signer`] where it cannot be used, and those of the store.
     pub async fn open(&self) -> Result<(), AppError> {
-        let current = self.keyset.get().await?;
+        // Both may be far away, and the first key is asked in any case: so they are asked at once.
+        let first = async {
+            match self.slots.first() {
+                Some(slot) => slot.opened().await.map(|_| ()),
+                None => Ok(()),
+            }
+        };
+        let (current, opened) = tokio::join!(self.keyset.get(), first);
+        let current = current?;
+        if current.as_ref().is_none_or(|current| current.active.is_none()) {
+            opened?;
+        }
         self.slot(current.as_ref()).await.map(|_| ())
     }
 
@@ -170,7 +181,7 @@ impl Signing {
                 }
                 Some(_) | None => {
                     let nonces = self.plan.mode == Mode::Delegated;
-                    if slot.ensure(self.plan.unlisted, nonces).await? {
+                    if slot.ensure(current, self.plan.unlisted, nonces).await? {
                         self.keyset.forget();
                     }
                     return Ok((slot, open));

@@ -1,6 +1,6 @@
 //! Reading JSON bodies strictly: of the right media type and size, no duplicate and no unknown members.
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,6 +13,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::{Map, Value};
 
 use super::error::ApiError;
 
@@ -104,7 +105,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
 /// # Errors
 /// 400 for what is no JSON, has duplicate, unknown or missing members, or members of another type.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    check_duplicates(bytes)?;
+    value(bytes)?;
     // serde would read an array as the members of a type in their order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(ApiError::bad_request("the body is to be an object"));
@@ -112,13 +113,13 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(readable(&error)))
 }
 
-/// Refuses a body that is no JSON or names a member of an object twice.
+/// Reads a body as any JSON that names no member of an object twice.
 ///
 /// # Errors
 /// 400.
-pub fn check_duplicates(bytes: &[u8]) -> Result<(), ApiError> {
+pub fn value(bytes: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice::<Distinct>(bytes)
-        .map(|_| ())
+        .map(|Distinct(value)| value)
         .map_err(|error| ApiError::bad_request(readable(&error)))
 }
 
@@ -139,62 +140,66 @@ fn readable(error: &serde_json::Error) -> String {
     format!("the body cannot be read: {text}")
 }
 
-/// Any JSON without duplicate members; nothing of it is kept.
-struct Distinct;
+/// Any JSON without duplicate members.
+struct Distinct(Value);
 
 impl<'de> Deserialize<'de> for Distinct {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DistinctVisitor)
+        deserializer.deserialize_any(DistinctVisitor).map(Self)
     }
 }
 
 struct DistinctVisitor;
 
 impl<'de> Visitor<'de> for DistinctVisitor {
-    type Value = Distinct;
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Distinct, E> {
-        Ok(Distinct)
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Distinct, E> {
-        Ok(Distinct)
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Distinct, E> {
-        Ok(Distinct)
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Distinct, E> {
-        Ok(Distinct)
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Distinct, E> {
-        Ok(Distinct)
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_unit<E>(self) -> Result<Distinct, E> {
-        Ok(Distinct)
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Distinct, A::Error> {
-        while items.next_element::<Distinct>()?.is_some() {}
-        Ok(Distinct)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Distinct, A::Error> {
-        let mut seen = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            members.next_value::<Distinct>()?;
-            if let Some(twice) = seen.replace(name) {
-                return Err(A::Error::custom(format!("duplicate field `{twice}`")));
-            }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut read = Vec::new();
+        while let Some(Distinct(item)) = items.next_element()? {
+            read.push(item);
         }
-        Ok(Distinct)
+        Ok(Value::Array(read))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut read = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if read.contains_key(&name) {
+                return Err(A::Error::custom(format!("duplicate field `{name}`")));
+            }
+            let Distinct(value) = members.next_value()?;
+            read.insert(name, value);
+        }
+        Ok(Value::Object(read))
     }
 }
 
@@ -216,17 +221,18 @@ mod tests {
     #[test]
     fn duplicate_members_are_refused_at_every_level_however_they_are_spelled() {
         for text in [r#"{"a":1,"a":2}"#, r#"{"x":[{"a":1,"b":{},"a":2}]}"#, r#"{"a":1,"\u0061":2}"#] {
-            assert!(check_duplicates(text.as_bytes()).unwrap_err().message.contains("duplicate"), "{text}");
+            assert!(value(text.as_bytes()).unwrap_err().message.contains("duplicate"), "{text}");
         }
-        check_duplicates(br#"{"a":{"a":1},"b":[1,1.5,null,true,"x"]}"#).unwrap();
+        let text = r#"{"a":{"a":1},"b":[1,-1,1.5,null,true,"x",18446744073709551615]}"#;
+        assert_eq!(value(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
         for text in ["", "{", "nul", "{}x", "\u{feff}{}"] {
-            assert_eq!(check_duplicates(text.as_bytes()).unwrap_err().code, "BAD_REQUEST", "{text}");
+            assert_eq!(value(text.as_bytes()).unwrap_err().code, "BAD_REQUEST", "{text}");
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(check_duplicates(deep.as_bytes()).unwrap_err().code, "BAD_REQUEST");
+        assert_eq!(value(deep.as_bytes()).unwrap_err().code, "BAD_REQUEST");
     }
 }

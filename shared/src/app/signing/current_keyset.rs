@@ -24,6 +24,8 @@ pub(super) struct Current {
     pub(super) keyset: Arc<Keyset>,
     /// The key that was promoted, if any was.
     pub(super) active: Option<Arc<str>>,
+    /// Whether root keys have signed it.
+    pub(super) signed: bool,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl CurrentKeyset {
                 let newest = newest.map(|found| Current {
                     keyset: Arc::new(found.value.keyset),
                     active: found.value.active.map(Into::into),
+                    signed: found.value.signed,
                 });
                 if let Some(current) = &newest {
                     self.remember(current.clone(), own_commits);

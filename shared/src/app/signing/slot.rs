@@ -11,6 +11,7 @@ use super::{
         keyset::{self, Unlisted},
     },
     Open, PAUSE_MS,
+    current_keyset::Current,
     delegates::Delegates,
     hand::Hand,
     in_time, just_failed,
@@ -60,12 +61,26 @@ impl Slot {
         self.ensured.initialized().then(|| self.open.get()).flatten()
     }
 
-    /// Sees to it, once, that the keyset lists the key; whether it had to be looked at.
-    pub(super) async fn ensure(&self, unlisted: Unlisted, nonces: bool) -> Result<bool, AppError> {
+    /// Sees to it, once, that the keyset lists the key; whether it may have been changed for that.
+    pub(super) async fn ensure(
+        &self,
+        current: Option<&Current>,
+        unlisted: Unlisted,
+        nonces: bool,
+    ) -> Result<bool, AppError> {
         if self.ensured.initialized() {
             return Ok(false);
         }
         let open = self.opened().await?;
+        let now = self.context.clock.now();
+        let suffices = |current: &Current| {
+            keyset::suffices((&current.keyset, current.signed), &open.kid, nonces, now)
+        };
+        if current.is_some_and(suffices) {
+            // Somebody else may have been faster: that is as good.
+            let _ = self.ensured.set(());
+            return Ok(false);
+        }
         let ensure = || async {
             let key = open.signer.public_key();
             keyset::ensure(&self.context, key, unlisted, nonces).await.map(|_| ()).map_err(unusable)
