@@ -53,6 +53,9 @@ pub(crate) enum KeyCommand {
     Promote {
         /// The key id.
         kid: String,
+        /// Even where the service that is asked does not have the key: it answers no decision from then on.
+        #[arg(long)]
+        force: bool,
     },
     /// Have clients forget a key once the last decision that it signed has ended.
     Retire {
@@ -126,7 +129,10 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
             put(&mut body, "products", Some(products).filter(|products| !products.is_empty()));
             shown(context, Call::post(&["v1", "keys"], Value::Object(body))).await
         }
-        KeyCommand::Promote { kid } => shown(context, change(&kid, "promote").repeatable()).await,
+        KeyCommand::Promote { kid, force } => {
+            let call = change(&kid, "promote").repeatable().query("force", force.then_some("true"));
+            shown(context, call).await
+        }
         KeyCommand::Retire { kid } => shown(context, change(&kid, "retire")).await,
         KeyCommand::Revoke { kid, into: Some(file) } => draft::revoke(context, &file, &kid),
         KeyCommand::Revoke { kid, into: None } => shown(context, change(&kid, "revoke")).await,
@@ -137,6 +143,11 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
 
 async fn shown(context: &Context, call: Call) -> Result<(), Failure> {
     let answer = context.api.json(call).await?;
+    for warning in
+        answer.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
+        context.out.note(&format!("warning: {warning}"));
+    }
     context.out.show(&answer, |answer| {
         let mut head = answer.clone();
         let keys = head.as_object_mut().and_then(|head| head.remove("keys")).unwrap_or_default();

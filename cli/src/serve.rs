@@ -175,7 +175,11 @@ fn router(service: &wiring::Embedded) -> Router {
         .merge(initiate::router(initiate::Ports { context: initiate.0, objects: initiate.1 }))
         .merge(complete::router(complete::Ports { context: complete.0, objects: complete.1 }))
         .merge(download::router(download::Ports { context: download.0, objects: download.1 }))
-        .merge(manage::router(manage::Ports { context: manage.0, objects: manage.1 }))
+        .merge(manage::router(manage::Ports {
+            context: manage.0,
+            objects: manage.1,
+            signing_keys: Some(Arc::clone(&service.signing_keys)),
+        }))
         .merge(decide::router(decide::Ports {
             context: context.clone(),
             decider: Arc::clone(&service.decider),

@@ -75,6 +75,7 @@ CLAIMS = frozenset(
     "v iss jti iat exp nonce product_id channel platform arch from_version tenant_id epoch seq action reason release"
     " artifact crit_claims".split()
 )
+P256_PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ED25519_PRIME = 2**255 - 19
 # The y coordinates of the eight points of small order: under such a key one signature fits every message.
@@ -380,8 +381,10 @@ class PublicKey:
             raise ValueError("the JWK has private members")
         kind = (jwk.get("kty"), jwk.get("crv"), jwk.get("alg"))
         if kind == ("EC", "P-256", "ES256"):
-            x, y = _coordinate(jwk, "x"), _coordinate(jwk, "y")
-            numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
+            x, y = (int.from_bytes(_coordinate(jwk, name), "big") for name in ("x", "y"))
+            if max(x, y) >= P256_PRIME:
+                raise ValueError("the P-256 key has a second spelling")
+            numbers = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1())  # refuses what is not on the curve
             return PublicKey("ES256", _thumbprint(jwk, "crv", "kty", "x", "y"), numbers.public_key())
         if kind == ("OKP", "Ed25519", "EdDSA"):
             x = _coordinate(jwk, "x")

@@ -717,6 +717,28 @@ class Keysets(unittest.TestCase):
                     bp.PublicKey.parse(jwk)
 
 
+    def test_coordinates_of_no_point_are_no_key(self) -> None:
+        prime = 2**256 - 2**224 + 2**192 + 2**96 - 1
+        key = Key().jwk
+        x, y = (int.from_bytes(bp.decode_base64url(key[name]), "big") for name in "xy")
+        five = 0x459243B9AA581806FE913BCE99817ADE11CA503C64D9A3C533415C083248FBCC  # the ordinate at 5
+        jwk = {"kty": "EC", "crv": "P-256", "alg": "ES256"}
+
+        def parse(x: int, y: int, length: int = 32) -> bp.PublicKey:
+            return bp.PublicKey.parse(
+                {**jwk, "x": encode(x.to_bytes(length, "big")), "y": encode(y.to_bytes(32, "big"))}
+            )
+
+        parse(x, y), parse(5, five)
+        ones = 2**256 - 1
+        for wrong in ((0, 0), (y, x), (x, x), (x, y ^ 1), (x ^ 1, y), (prime, y), (x, prime), (ones, ones), (0, y)):
+            with self.subTest(wrong=wrong), self.assertRaises(ValueError):
+                parse(*wrong)
+        for second_spelling, length in ((5 + prime, 32), (5, 31), (5, 33), (5, 1)):
+            with self.subTest(x=second_spelling, length=length), self.assertRaises(ValueError):
+                parse(second_spelling, five, length)
+
+
 class Signed:
     """Root keys of the test's own, and the files that they sign."""
 

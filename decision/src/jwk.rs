@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base64url;
 use crate::json::{Object, Value};
-use crate::small_order;
+use crate::{p256, small_order};
 
 /// A signature algorithm, and with it a kind of key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,8 +54,8 @@ impl fmt::Display for Alg {
 
 /// A public key that can verify signatures.
 ///
-/// Whether a P-256 point is on the curve, and an Ed25519 point one that a private key can belong to, is found out when
-/// verifying: under other points nothing verifies.
+/// A P-256 key is a point of the curve. Whether an Ed25519 key is a point that a private key can belong to is found out
+/// when verifying, where it was not read from a keyset: under others nothing verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(Form);
 
@@ -86,6 +86,9 @@ pub enum JwkError {
     /// A coordinate is not the canonical base64url of 32 bytes.
     #[error("key member `{0}` is not the base64url of 32 bytes")]
     Coordinate(&'static str),
+    /// The coordinates are not those of a point that a private key can belong to, in their one spelling.
+    #[error("the key is no point of its curve that a private key can belong to")]
+    Point,
     /// The bytes are not an uncompressed P-256 point, an Ed25519 key or their `SubjectPublicKeyInfo`.
     #[error("the bytes are no P-256 or Ed25519 public key")]
     Bytes,
@@ -126,13 +129,17 @@ impl PublicKey {
     /// A P-256 key from its uncompressed point, `04 || x || y`.
     ///
     /// # Errors
-    /// [`JwkError::Bytes`] where that is not its form.
+    /// [`JwkError::Bytes`] where that is not its form, [`JwkError::Point`] where it is not on the curve.
     pub fn from_p256_point(point: &[u8]) -> Result<Self, JwkError> {
         let (&[4], coordinates) = point.split_first_chunk::<1>().ok_or(JwkError::Bytes)? else {
             return Err(JwkError::Bytes);
         };
         let (x, y) = coordinates.split_first_chunk::<32>().ok_or(JwkError::Bytes)?;
-        Ok(Self(Form::P256 { x: *x, y: y.try_into().map_err(|_| JwkError::Bytes)? }))
+        Self::from_coordinates(*x, y.try_into().map_err(|_| JwkError::Bytes)?)
+    }
+
+    fn from_coordinates(x: [u8; 32], y: [u8; 32]) -> Result<Self, JwkError> {
+        if p256::has_point(&x, &y) { Ok(Self(Form::P256 { x, y })) } else { Err(JwkError::Point) }
     }
 
     /// An Ed25519 key from its 32 bytes.
@@ -143,20 +150,30 @@ impl PublicKey {
     /// A key from its DER `SubjectPublicKeyInfo`, the form in which a KMS gives it out.
     ///
     /// # Errors
-    /// [`JwkError::Bytes`] where it is another kind of key or another form.
+    /// [`JwkError::Bytes`] where it is another kind of key or another form, [`JwkError::Point`] where no private key can
+    /// belong to it.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, JwkError> {
         if let Some(point) = der.strip_prefix(&P256_SPKI_PREFIX) {
             return Self::from_p256_point(point);
         }
         let key = der.strip_prefix(&ED25519_SPKI_PREFIX).ok_or(JwkError::Bytes)?;
-        Ok(Self::from_ed25519(key.try_into().map_err(|_| JwkError::Bytes)?))
+        Self::from_ed25519(key.try_into().map_err(|_| JwkError::Bytes)?).not_weak()
     }
 
-    /// A key from a strictly read JWK that has exactly the public members and `alg`.
+    /// The key, unless it is of small order or in a second spelling.
+    fn not_weak(self) -> Result<Self, JwkError> {
+        match &self.0 {
+            Form::Ed25519(key) if small_order::contains(key) => Err(JwkError::Point),
+            Form::P256 { .. } | Form::Ed25519(_) => Ok(self),
+        }
+    }
+
+    /// A key from a strictly read JWK that has exactly the public members and `alg`. An Ed25519 key of small order is one
+    /// under which nothing verifies.
     ///
     /// # Errors
     /// - [`JwkError::Member`]: a member is missing or is no string, or there is another one, such as the private `d`.
-    /// - [`JwkError::Kind`], [`JwkError::Coordinate`]: as for [`TryFrom<&Jwk>`](Self#impl-TryFrom<%26Jwk>-for-PublicKey).
+    /// - [`JwkError::Kind`], [`JwkError::Coordinate`], [`JwkError::Point`]: as for [`TryFrom<&Jwk>`](Self#impl-TryFrom<%26Jwk>-for-PublicKey).
     pub fn from_json(object: &Object) -> Result<Self, JwkError> {
         let is_public = |name: &String| matches!(name.as_str(), "crv" | "kty" | "x" | "y" | "alg");
         if let Some(other) = object.keys().find(|name| !is_public(name)) {
@@ -168,7 +185,7 @@ impl PublicKey {
             | None => Err(JwkError::Member(name.to_owned())),
         };
         let y = object.contains_key("y").then(|| text("y")).transpose()?;
-        Self::try_from(&Jwk { crv: text("crv")?, kty: text("kty")?, x: text("x")?, y, alg: text("alg")? })
+        Self::read(&Jwk { crv: text("crv")?, kty: text("kty")?, x: text("x")?, y, alg: text("alg")? })
     }
 
     /// The key's algorithm.
@@ -224,8 +241,14 @@ impl PublicKey {
 impl TryFrom<&Jwk> for PublicKey {
     type Error = JwkError;
 
-    /// Checks that the members agree with each other and have the right lengths.
+    /// Checks that the members agree with each other and have the right lengths, and that a private key can belong to them.
     fn try_from(jwk: &Jwk) -> Result<Self, JwkError> {
+        Self::read(jwk)?.not_weak()
+    }
+}
+
+impl PublicKey {
+    fn read(jwk: &Jwk) -> Result<Self, JwkError> {
         let kind = || {
             let [kty, crv, alg] = [&jwk.kty, &jwk.crv, &jwk.alg].map(|text| text.escape_debug().to_string());
             JwkError::Kind { kty, crv, alg }
@@ -237,7 +260,7 @@ impl TryFrom<&Jwk> for PublicKey {
         let is = |alg: Alg| jwk.alg == alg.as_str() && jwk.kty == alg.kty() && jwk.crv == alg.crv();
         match &jwk.y {
             Some(y) if is(Alg::Es256) => {
-                Ok(Self(Form::P256 { x: coordinate("x", &jwk.x)?, y: coordinate("y", y)? }))
+                Self::from_coordinates(coordinate("x", &jwk.x)?, coordinate("y", y)?)
             }
             None if is(Alg::EdDsa) => Ok(Self::from_ed25519(coordinate("x", &jwk.x)?)),
             None if is(Alg::Es256) => Err(JwkError::Member("y".to_owned())),

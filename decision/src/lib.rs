@@ -17,6 +17,7 @@ pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod keyset;
+mod p256;
 pub mod payload;
 pub mod pem;
 pub mod root;

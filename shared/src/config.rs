@@ -60,6 +60,8 @@ pub struct Config {
     pub catalogue_max_age_seconds: Option<i64>,
     /// How long a decision lives, in seconds: 60 to 86 400, by default 3 600.
     pub decision_lifetime_seconds: i64,
+    /// How long a delegation lives, in seconds: 10 to 3 600, by default 3 600.
+    pub delegation_lifetime_seconds: i64,
     /// Where public managed artifacts are downloaded from instead.
     pub cdn_url: Option<String>,
     /// The least important lines that are logged: `error`, `warn`, `info` (the default) or `debug`.
@@ -217,7 +219,8 @@ impl Config {
         let upload_expires_in_seconds = reader.whole("uploads.expires_in_seconds", 1..=2_592_000, 86_400);
         let decision_max_stale_seconds = reader.whole("decisions.max_stale_seconds", 0..=86_400, 300);
         let catalogue_max_age_seconds = reader.whole_option("decisions.max_age_seconds", 0..=30);
-        let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 60..=86_400, 3_600);
+        let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 10..=86_400, 3_600);
+        let delegation_lifetime_seconds = signing::delegation_lifetime(reader);
         let repositories = reader.repositories();
         let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref());
         let aws = if wanted { Some(aws(reader)) } else { None };
@@ -236,6 +239,7 @@ impl Config {
             upload_slice_bytes: slice.unsigned_abs(),
             decision_max_stale_seconds,
             decision_lifetime_seconds,
+            delegation_lifetime_seconds,
             catalogue_max_age_seconds,
             cdn_url,
             log_level: log_level?,

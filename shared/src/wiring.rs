@@ -88,6 +88,7 @@ fn settings(config: &Config, base_url: &str) -> Result<Settings, WiringError> {
         repositories: repositories::for_use_cases(config)?,
         cdn_url: config.cdn_url.clone(),
         decision_lifetime: config.decision_lifetime_seconds,
+        delegation_lifetime: config.delegation_lifetime_seconds,
         catalogue_max_age_ms: config
             .catalogue_max_age_seconds
             .map_or(CATALOGUE_MAX_AGE_MS, |seconds| seconds.saturating_mul(1_000)),

@@ -16,6 +16,8 @@ mod direct;
 mod fleet;
 #[path = "signing/keyset.rs"]
 mod keyset;
+#[path = "signing/limits.rs"]
+mod limits;
 #[path = "signing/opening.rs"]
 mod opening;
 #[path = "signing/renewal.rs"]

@@ -21,3 +21,4 @@ pub mod story;
 
 pub use api::{Answer, Api};
 pub use server::Server;
+pub use stack::kms::{Fault, Kms};

@@ -27,7 +27,7 @@ pub struct Server {
 #[derive(Debug)]
 enum Running {
     Process(Child),
-    Functions(#[expect(dead_code, reason = "it ends when it is dropped")] Stack),
+    Functions(Stack),
     /// It was there before and stays.
     Deployed {
         token: String,
@@ -129,6 +129,14 @@ impl Server {
     pub fn kill(&mut self) {
         self.child().kill().expect("a killed server");
         self.child().wait().expect("an ended server");
+    }
+
+    /// Ends the processes of functions, as Lambda does with those that are idle: the next answers come from cold ones.
+    pub fn cool_down(&self) {
+        match &self.running {
+            Running::Functions(stack) => stack.cool_down(),
+            Running::Process(_) | Running::Deployed { .. } => panic!("these are no functions of this run"),
+        }
     }
 
     /// Asks the process to end (SIGTERM), and leaves it to it when.

@@ -49,6 +49,11 @@ pub fn stack() -> Stack {
     }
 }
 
+/// How the functions sign where it is not as deployed: `BP_TEST_SIGNING` is `direct` or `delegated`.
+pub fn signing_mode() -> Option<String> {
+    text("BP_TEST_SIGNING")
+}
+
 /// The release binary of a function: in `BP_TEST_FUNCTIONS`, or in `target/proof`.
 pub fn function(name: &str) -> PathBuf {
     let path = prepared("BP_TEST_FUNCTIONS", "proof").join(name);

@@ -29,6 +29,7 @@ mod emulator;
 mod environment;
 mod events;
 mod gateway;
+pub(crate) mod kms;
 mod routes;
 mod template;
 
@@ -66,6 +67,11 @@ impl Stack {
     /// Where it answers.
     pub(crate) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Ends the functions' processes: the next answers come from cold ones.
+    pub(crate) fn cool_down(&self) {
+        self.functions.values().for_each(Runner::stop);
     }
 
     async fn begin(configuration: &str, data: &Path, log: &Path) -> Self {
@@ -161,7 +167,7 @@ impl World {
     }
 
     /// What is other than in the template: where the servers are; that every answer is read afresh, since tests ask for
-    /// it at once; and the signing of `bp serve`, whose sizes and verifiers the tests hold it to.
+    /// it at once; and how decisions are signed, where the run of the tests names another way.
     fn endpoints(&self, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let servers = [
             ("METADATA__DYNAMODB", &self.aws.dynamodb),
@@ -177,12 +183,12 @@ impl World {
             named.map(|(section, url)| (format!("BP_{section}__ENDPOINT"), url.clone())).collect();
         let fixed = [
             ("BP_DECISIONS__MAX_AGE_SECONDS", "0"),
-            ("BP_SIGNING__MODE", "direct"),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
         more.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        more.extend(settings::signing_mode().map(|mode| ("BP_SIGNING__MODE".to_owned(), mode)));
         more
     }
 }

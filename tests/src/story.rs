@@ -191,6 +191,17 @@ pub fn header(decision: &Value) -> Value {
     segment(decision, 0)
 }
 
+/// The most bytes that a delegation adds to a token, with an issuer of up to 64 characters.
+pub const DELEGATION: usize = 816;
+
+/// Holds a decision's token to so many bytes, and to those of its delegation where it has one.
+pub fn fits(decision: &Value, most: usize) {
+    let delegated = header(decision).get("dlg").is_some();
+    let most = if delegated { most + DELEGATION } else { most };
+    let length = text(decision, "signature").len();
+    assert!(length <= most, "{length} bytes of {most}: {decision}");
+}
+
 fn segment(decision: &Value, index: usize) -> Value {
     let segment = text(decision, "signature").split('.').nth(index).expect("three segments");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(segment).expect("base64url")).expect("JSON")

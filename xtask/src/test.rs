@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::aws::{self, Servers};
 use crate::counts::Counts;
 use crate::fixtures::{self, Fixtures};
+use crate::lambda;
 use crate::process;
 use crate::tools::{self, Tools};
 use crate::workspace::Workspace;
@@ -102,7 +103,9 @@ fn tests(workspace: &Workspace, equipment: &EndToEnd, counts: &mut Counts) -> Re
     let mut command = workspace.command("cargo");
     command.args(["test", "--workspace", "--features", "client/blocking", "--locked", "--no-fail-fast"]);
     equipment.equip(&mut command);
-    command.arg("--");
+    let (alone, why) = lambda::FUNCTIONS_ALONE;
+    println!("skipped here: tests named `{alone}`: {why}");
+    command.args(["--", "--skip", alone]);
     for name in equipment.left_out.keys() {
         command.args(["--skip", name]);
     }

@@ -49,6 +49,9 @@ fn of_request(code: &str) -> Option<&'static str> {
         }
         "NOT_FOUND" => "check the id; what a token may not see is not found either",
         "KEY_CONFLICT" => "`bp key list` shows the keys and which one signs",
+        "KEY_NOT_CONFIGURED" => {
+            "configure it as the next key and restart, or promote with --force where other processes have it"
+        }
         "SIGNED_KEYSET_REFUSED" => {
             "clients would refuse it, too: `bp root verify` says why, without a service"
         }

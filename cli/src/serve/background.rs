@@ -1,5 +1,5 @@
-//! What runs beside the requests: checks of artifacts, uploads that are left to a task, the sweep every minute, and the
-//! looks of the sentinel.
+//! What runs beside the requests: checks of artifacts, uploads that are left to a task, the sweep every minute, the looks
+//! of the sentinel, and the daily look at the keyset.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +16,7 @@ mod checks;
 mod uploads;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Runs until it is told to stop.
 pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) {
@@ -24,6 +25,7 @@ pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) 
         () = told_to_stop(&mut stopping) => {}
         () = sweeps(&service) => {}
         () = watch(&service) => {}
+        () = renewals(&service) => {}
         () = checks::run(Arc::clone(&service)) => {}
         () = uploads::run(Arc::clone(&service)) => {}
     }
@@ -42,6 +44,17 @@ async fn sweeps(service: &Embedded) {
         tidy(service, leases).await;
         leases = Leases::Held;
         tokio::time::sleep_until(next).await;
+    }
+}
+
+/// Renews the keyset long before it ends: clients refuse every decision under one that is over.
+async fn renewals(service: &Embedded) {
+    loop {
+        // The start has looked at it already.
+        tokio::time::sleep(DAY).await;
+        if let Err(error) = service.decider.renew_keyset().await {
+            tracing::error!(error = %error, "the keyset could not be looked at");
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn router(function: &str, world: &World) -> Router {
         "complete" => complete::router(complete::Ports { context, objects }),
         "decide" => decide::router(decide::Ports { context, decider: world.decider().await }),
         "download" => download::router(download::Ports { context, objects }),
-        "manage" => manage::router(manage::Ports { context, objects }),
+        "manage" => manage::router(manage::Ports { context, objects, signing_keys: None }),
         other => panic!("{other} has no router"),
     };
     shared::lambda::host(router, world.context.clone())

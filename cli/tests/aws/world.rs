@@ -186,7 +186,7 @@ impl World {
         self.clock.advance(100);
         keyset::ensure(context, &key, Unlisted::Refuse, false).await.unwrap();
         self.clock.advance(100);
-        keyset::promote(context, &self.caller, &key.thumbprint()).await.unwrap();
+        keyset::promote(context, &self.caller, &key.thumbprint(), None).await.unwrap();
         self.clock.advance(100);
         let jwk = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": NEXT_KEY, "alg": "EdDSA" });
         let jwk: Jwk = serde_json::from_value(jwk).unwrap();

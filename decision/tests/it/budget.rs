@@ -1,10 +1,12 @@
 //! How many bytes a token takes: product and tenant names of 16 characters, a URL of 256, no delegation.
 
+use decision::delegation::Delegation;
 use decision::jws::{MAX_PAYLOAD_BYTES, compact, encode_header, signing_input};
 use decision::{Action, Alg, ArtifactRef, Payload, Reason, ReleaseRef, Version};
 
-use crate::fixture::{ISSUER, NONCE, NOW};
+use crate::fixture::{ISSUER, NONCE, NOW, new_key};
 
+const KID: &str = "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U";
 const NAME: &str = "a-name-of-sixtee";
 
 fn nothing() -> Payload {
@@ -60,7 +62,7 @@ fn update() -> Payload {
 }
 
 fn length(payload: &Payload) -> usize {
-    let header = encode_header(Alg::Es256, "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U", None);
+    let header = encode_header(Alg::Es256, KID, None);
     compact(signing_input(&header, &serde_json::to_vec(payload).unwrap()), &[0; 64]).len()
 }
 
@@ -68,6 +70,34 @@ fn length(payload: &Payload) -> usize {
 fn a_token_without_an_update_takes_at_most_700_bytes() {
     let length = length(&nothing());
     assert!(length <= 700, "{length} bytes");
+}
+
+#[test]
+fn a_token_without_an_update_takes_at_most_718_bytes_with_the_longest_channel_and_reason() {
+    let mut payload = nothing();
+    assert_eq!(length(&payload), 689);
+    payload.channel = NAME.into();
+    assert_eq!(length(&payload), 702);
+    for reason in Reason::ALL {
+        payload.reason = reason;
+        assert!(length(&payload) <= 718, "{reason:?}");
+    }
+    payload.reason = Reason::NoCompatibleArtifact;
+    assert_eq!(length(&payload), 718);
+}
+
+#[test]
+fn a_delegation_adds_at_most_816_bytes_with_an_issuer_of_64_characters() {
+    let direct = encode_header(Alg::Es256, KID, None).len();
+    let added = |alg, issuer: &str| {
+        let key = new_key(alg);
+        let delegation = Delegation::new(issuer.into(), key.public(), NOW, NOW + 3_600).unwrap();
+        let dlg = compact(delegation.signing_input(alg, KID).unwrap(), &[0; 64]);
+        encode_header(alg, key.kid(), Some(&dlg)).len() - direct
+    };
+    assert_eq!((added(Alg::Es256, ISSUER), added(Alg::EdDsa, ISSUER)), (749, 665));
+    let longest = added(Alg::Es256, &"x".repeat(64));
+    assert!((810..=816).contains(&longest), "{longest} bytes");
 }
 
 #[test]
@@ -92,6 +122,11 @@ fn an_update_with_everything_but_notes_takes_at_most_1600_bytes() {
 }
 
 #[test]
+fn an_update_with_every_optional_member_takes_at_most_1719_bytes() {
+    assert_eq!(length(&update()), 1_719);
+}
+
+#[test]
 fn an_update_with_everything_is_far_below_the_hard_cap() {
     let length = serde_json::to_vec(&update()).unwrap().len();
     assert!(length <= MAX_PAYLOAD_BYTES / 2, "{length} bytes");
@@ -99,6 +134,6 @@ fn an_update_with_everything_is_far_below_the_hard_cap() {
 
 #[test]
 fn the_longest_payload_allowed_still_fits_into_a_kms_call() {
-    let header = encode_header(Alg::EdDsa, "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U", None);
+    let header = encode_header(Alg::EdDsa, KID, None);
     assert!(signing_input(&header, &[b'x'; MAX_PAYLOAD_BYTES]).len() <= 4_096);
 }

@@ -16,6 +16,7 @@ mod edges;
 mod fixture;
 mod hostile;
 mod offers;
+mod points;
 mod root;
 mod signatures;
 mod tokens;

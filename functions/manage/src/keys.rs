@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -20,6 +20,7 @@ use shared::{
         auth::Authenticated,
         body::{self, JsonBytes, OptionalJsonBytes},
         error::ApiError,
+        query::Parameters,
         text, views,
     },
 };
@@ -124,33 +125,70 @@ async fn promote(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
     Path(kid): Path<String>,
+    RawQuery(raw): RawQuery,
     OptionalJsonBytes(bytes): OptionalJsonBytes,
 ) -> Result<Json<Value>, ApiError> {
     caller.need(Scope::AdminWrite)?;
     nothing_more(bytes)?;
-    Ok(Json(view(&keyset::promote(&ports.context, &caller, &kid).await?)))
+    let forced = Parameters::read(raw.as_deref(), &["force"])?.parse("force")?.unwrap_or(false);
+    let configured = ports.signing_keys.as_deref();
+    let record = keyset::promote(&ports.context, &caller, &kid, configured.filter(|_| !forced)).await?;
+    let mut shown = view(&record);
+    if let Value::Object(members) = &mut shown {
+        members.insert("warnings".to_owned(), warnings(&record, &kid, configured).into());
+    }
+    Ok(Json(shown))
+}
+
+/// What whoever promotes a key should know.
+fn warnings(record: &Record, kid: &str, configured: Option<&[String]>) -> Vec<String> {
+    let limit = record.keyset.get(kid).filter(|key| !key.allows("*")).map(|key| {
+        format!(
+            "the key signs for {} alone: decisions about other products are signed by another key that is \
+             configured and listed for them, or are 503",
+            key.products.join(", ")
+        )
+    });
+    let unknown = match configured {
+        None => Some(
+            "this function does not know the keys of those that sign: where they do not have this one configured, \
+             decisions are 503 until another one is promoted",
+        ),
+        Some(has) if !has.iter().any(|has| has == kid) => {
+            Some("this service does not have the key: its decisions are 503 until another one is promoted")
+        }
+        Some(_) => None,
+    };
+    unknown.map(str::to_owned).into_iter().chain(limit).collect()
 }
 
 async fn retire(
-    State(ports): State<Ports>,
-    Authenticated(caller): Authenticated,
+    state: State<Ports>,
+    caller: Authenticated,
     Path(kid): Path<String>,
-    OptionalJsonBytes(bytes): OptionalJsonBytes,
+    body: OptionalJsonBytes,
 ) -> Result<Json<Value>, ApiError> {
-    caller.need(Scope::AdminWrite)?;
-    nothing_more(bytes)?;
-    Ok(Json(view(&keyset::change(&ports.context, &caller, &Change::Retire(kid)).await?)))
+    change(state, caller, body, Change::Retire(kid)).await
 }
 
 async fn revoke(
+    state: State<Ports>,
+    caller: Authenticated,
+    Path(kid): Path<String>,
+    body: OptionalJsonBytes,
+) -> Result<Json<Value>, ApiError> {
+    change(state, caller, body, Change::Revoke(kid)).await
+}
+
+async fn change(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
-    Path(kid): Path<String>,
     OptionalJsonBytes(bytes): OptionalJsonBytes,
+    wanted: Change,
 ) -> Result<Json<Value>, ApiError> {
     caller.need(Scope::AdminWrite)?;
     nothing_more(bytes)?;
-    Ok(Json(view(&keyset::change(&ports.context, &caller, &Change::Revoke(kid)).await?)))
+    Ok(Json(view(&keyset::change(&ports.context, &caller, &wanted).await?)))
 }
 
 async fn publish(
@@ -165,4 +203,30 @@ async fn publish(
     let (record, fresh) = keyset::publish_signed(&ports.context, &caller, version, &bytes).await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view(&record))).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use decision::keyset::{Keyset, KeysetKey};
+
+    use super::*;
+
+    #[test]
+    fn a_promotion_says_what_it_cannot_know_and_what_the_key_may_not_sign() {
+        let key = PublicKey::from_ed25519([9; 32]);
+        let kid = key.thumbprint();
+        let record = |products: &[&str]| {
+            let products = products.iter().map(|&product| product.to_owned()).collect();
+            let keys = vec![KeysetKey::new(key, 0, 1, products)];
+            let keyset = Keyset { v: 1, version: 1, epoch: 1, expires: 1, nonces: false, keys };
+            Record { keyset, active: Some(kid.clone()), signed: false }
+        };
+        let (every, few) = (record(&["*"]), record(&["one", "two"]));
+        let here = [kid.clone()];
+        assert!(warnings(&every, &kid, Some(&here)).is_empty());
+        assert!(warnings(&few, &kid, Some(&here)).concat().contains("one, two alone"));
+        assert!(warnings(&every, &kid, Some(&[])).concat().contains("does not have the key"));
+        assert!(warnings(&every, &kid, None).concat().contains("does not know the keys"));
+        assert_eq!(warnings(&few, &kid, None).len(), 2);
+    }
 }

@@ -29,6 +29,8 @@ pub struct Ports {
     pub context: Context,
     /// Who removes the bytes of deleted artifacts.
     pub objects: Arc<dyn Objects>,
+    /// The ids of the signing keys that are configured; `None` where this process cannot know them.
+    pub signing_keys: Option<Arc<[String]>>,
 }
 
 impl FromRef<Ports> for Context {

@@ -7,6 +7,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let config = Config::from_env()?;
     telemetry::start(&config.log_level);
     let cloud = Cloud::open(config)?.with_tasks()?;
-    let ports = manage::Ports { context: cloud.context(), objects: cloud.objects()? };
+    // The signing keys are those of another function.
+    let ports = manage::Ports { context: cloud.context(), objects: cloud.objects()?, signing_keys: None };
     lambda::serve(manage::router(ports), cloud.context()).await
 }

@@ -45,8 +45,8 @@ enum After {
     Any,
     /// One that can alter a decision: a release that this process has revoked must not come back.
     Decisive,
-    /// None, since it was read just now.
-    None,
+    /// None, since it was read just now, when the clock showed this.
+    Read(i64),
 }
 
 #[derive(Debug, Clone)]
@@ -154,7 +154,11 @@ impl Catalogues {
         let late = || AppError::Items(ItemsUnavailable("it did not answer in time".into()));
         let refreshed = tokio::time::timeout(READ_TIMEOUT, self.refresh(product, tenant)).await;
         match refreshed.unwrap_or_else(|_| Err(late())) {
-            Ok(()) => {}
+            // What was just read is current by definition, even if another commit happened while it was read, or the clock
+            // was set.
+            Ok(at_ms) => self
+                .remembered(product, tenant, max_age, After::Read(at_ms))
+                .ok_or(AppError::Internal("what was just read is not remembered")),
             Err(error @ (AppError::Items(_) | AppError::Busy)) => {
                 self.failed_at.store(self.context.clock.now_ms(), Ordering::Relaxed);
                 let max_stale = self.context.settings.catalogue_max_stale_ms;
@@ -162,13 +166,10 @@ impl Catalogues {
                 tracing::warn!(
                     event = "decided_from_memory", product.id = %product, "the metadata store does not answer"
                 );
-                return Ok(facts);
+                Ok(facts)
             }
-            Err(other) => return Err(other),
+            Err(other) => Err(other),
         }
-        // What was just read is current by definition, even if another commit happened while it was read.
-        self.remembered(product, tenant, max_age.max(1_000), After::None)
-            .ok_or(AppError::Internal("what was just read is not remembered"))
     }
 
     /// What is in memory, for a moment after the store did not answer: no request waits for it in vain.
@@ -195,7 +196,7 @@ impl Catalogues {
             let current = match after {
                 After::Any => seen.own_commits == commits,
                 After::Decisive => seen.own_decisive == decisive,
-                After::None => true,
+                After::Read(at_ms) => return seen.at_ms == at_ms,
             };
             (0..=max_age_ms).contains(&age) && current
         };
@@ -222,8 +223,8 @@ impl Catalogues {
         Some(Facts { deployment, unavailable, product, tenant, seq })
     }
 
-    /// Reads the heads in one call, and behind them only what has changed.
-    async fn refresh(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<(), AppError> {
+    /// Reads the heads in one call, and behind them only what has changed; answers with the time that is noted of it.
+    async fn refresh(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<i64, AppError> {
         for attempt in 0..MAX_TRIES {
             let store = &self.context.store;
             let (own_commits, own_decisive) = (store.own_commits(), store.own_decisive());
@@ -233,7 +234,7 @@ impl Catalogues {
             let prepared = self.prepare(product, &heads).await?;
             if let (Some(prepared), Some(unavailable)) = (prepared, unavailable) {
                 self.remember((product, tenant), heads, prepared, unavailable, seen);
-                return Ok(());
+                return Ok(seen.at_ms);
             }
             // Somebody is in the middle of a change.
             tokio::time::sleep(Duration::from_millis(attempt)).await;

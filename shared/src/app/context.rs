@@ -61,6 +61,8 @@ pub struct Settings {
     pub cdn_url: Option<String>,
     /// How long a decision lives, in seconds.
     pub decision_lifetime: i64,
+    /// How long a delegation lives, in seconds.
+    pub delegation_lifetime: i64,
     /// How old a catalogue may be while the store answers, in milliseconds.
     pub catalogue_max_age_ms: i64,
     /// How old a catalogue may be while the store does not answer, in milliseconds.

@@ -78,6 +78,14 @@ impl Decider {
         self.signing.keyset().await
     }
 
+    /// Sees to it that the keyset lasts; a process that runs long does it every day.
+    ///
+    /// # Errors
+    /// Those of the store, and [`AppError::Signer`] where the key that signs cannot be used.
+    pub async fn renew_keyset(&self) -> Result<(), AppError> {
+        self.signing.renew().await
+    }
+
     /// Makes the connections that the first answer needs, while a process starts. What fails here is not told: it fails
     /// again where it is needed.
     pub async fn warm_up(&self) {
@@ -101,7 +109,7 @@ impl Decider {
         may_see_restricted: bool,
     ) -> Result<Signed, AppError> {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
-        let ready = self.signing.ready().await?;
+        let ready = self.signing.ready(&question.product_id).await?;
         let answer = decide::decide(&world(&facts, question, may_see_restricted), question, ready.now);
         let known = nonce.is_none() && facts.product.is_some();
         let share = if known { Share::Known } else { Share::Other };

@@ -154,6 +154,12 @@ pub enum AppError {
     /// What is asked of a key or of the keyset cannot be.
     #[error("{0}")]
     Key(&'static str),
+    /// A key that is to sign is not configured.
+    #[error(
+        "the service does not have the key `{0}`, so there would be no decision any more: configure it as the next key \
+         everywhere, or say `force=true`"
+    )]
+    KeyNotConfigured(String),
     /// Clients would refuse this signed keyset.
     #[error(transparent)]
     SignedKeyset(#[from] decision::root::RootError),

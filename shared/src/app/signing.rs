@@ -4,7 +4,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use decision::{jws, keyset::Keyset};
+use decision::{
+    jws,
+    keyset::{Keyset, KeysetKey},
+};
 
 mod budget;
 mod current_keyset;
@@ -27,7 +30,10 @@ use super::{
     error::AppError,
     keyset::{KeysetError, Unlisted},
 };
-use crate::ports::signer::{Keys, Signer, SignerError};
+use crate::{
+    domain::names::ProductId,
+    ports::signer::{Keys, Signer, SignerError},
+};
 
 /// How long the key may take to open or to sign.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -139,14 +145,29 @@ impl Signing {
         self.keyset.get().await?.ok_or(AppError::Internal("the keyset is gone"))
     }
 
-    /// What a decision of this moment is signed with. A key that the keyset does not list, or lists as revoked, is none.
-    pub(crate) async fn ready(&self) -> Result<Ready, AppError> {
+    /// Sees to it again that the keyset lasts, as opening the key did: for processes that run longer than that holds.
+    ///
+    /// # Errors
+    /// As for [`Signing::open`].
+    pub async fn renew(&self) -> Result<(), AppError> {
+        let current = self.keyset.get().await?;
+        let (slot, _) = self.slot(current.as_ref()).await?;
+        slot.ensure_again(self.plan.unlisted, self.plan.mode == Mode::Delegated).await?;
+        self.keyset.forget();
+        Ok(())
+    }
+
+    /// What a decision of this moment about a product is signed with. A key that the keyset does not list, or lists as
+    /// revoked, is none; one that is limited to other products leaves this one to another key that is configured.
+    pub(crate) async fn ready(&self, product: &ProductId) -> Result<Ready, AppError> {
         let current = self.current().await?;
-        let (slot, open) = self.slot(Some(&current)).await?;
+        let (mut slot, mut open) = self.slot(Some(&current)).await?;
         // Opening may have published another keyset.
         let keyset = self.current().await?.keyset;
         let now = self.context.clock.now();
-        usable(&keyset, &open.kid, now)?;
+        if !usable(&keyset, &open.kid, now)?.allows(product.as_str()) {
+            (slot, open) = self.slot_for(&keyset, product, now).await?;
+        }
         let (hand, now) = match self.plan.mode {
             Mode::Direct => (Arc::clone(&open.direct), now),
             Mode::Delegated => slot.delegates.hand(open).await?,
@@ -189,6 +210,24 @@ impl Signing {
             }
         }
         Err(failure)
+    }
+
+    /// Another key that may sign about a product, in the order of the configuration.
+    async fn slot_for(
+        &self,
+        keyset: &Keyset,
+        product: &ProductId,
+        now: i64,
+    ) -> Result<(&Slot, &Open), AppError> {
+        for slot in &self.slots {
+            if let Ok(open) = slot.opened().await
+                && usable(keyset, &open.kid, now).is_ok_and(|key| key.allows(product.as_str()))
+            {
+                return Ok((slot, open));
+            }
+        }
+        let what = format!("no key that is configured here may sign for the product `{product}`");
+        Err(AppError::Signer(SignerError::Unavailable(what.into())))
     }
 
     /// Whether each signature draws on a budget, so that none is made twice or without need.
@@ -258,14 +297,14 @@ fn unusable(error: KeysetError) -> AppError {
     }
 }
 
-/// Says no where clients would refuse what the key signs now.
-fn usable(keyset: &Keyset, kid: &str, now: i64) -> Result<(), AppError> {
+/// A key as the keyset lists it; says no where clients would refuse whatever it signs now.
+fn usable<'a>(keyset: &'a Keyset, kid: &str, now: i64) -> Result<&'a KeysetKey, AppError> {
     match keyset.get(kid) {
         None => Err(unusable(KeysetError::NotListed(kid.to_owned()))),
         Some(key) if key.revoked => Err(unusable(KeysetError::Revoked(kid.to_owned()))),
         Some(key) if now < key.nbf || key.exp <= now => {
             Err(AppError::Signer(SignerError::Unavailable("the keyset does not let it sign now".into())))
         }
-        Some(_) => Ok(()),
+        Some(key) => Ok(key),
     }
 }

@@ -78,3 +78,9 @@ pub(super) fn budget(reader: &mut Reader<'_>) -> SigningBudget {
     let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
     SigningBudget { per_second: number(per_second), burst: number(burst) }
 }
+
+/// No client takes a delegation that lasts longer than an hour.
+pub(super) fn delegation_lifetime(reader: &mut Reader<'_>) -> i64 {
+    let most = decision::delegation::MAX_LIFETIME_SECONDS;
+    reader.whole("signing.delegation_lifetime_seconds", 10..=most, most)
+}

@@ -154,6 +154,7 @@ impl From<AppError> for ApiError {
                 Self::new(S::SERVICE_UNAVAILABLE, "UNAVAILABLE", AppError::Busy.to_string()).after(1)
             }
             AppError::Key(_) => plain(S::CONFLICT, "KEY_CONFLICT"),
+            AppError::KeyNotConfigured(_) => plain(S::CONFLICT, "KEY_NOT_CONFIGURED"),
             AppError::SignedKeyset(rule) => plain(S::UNPROCESSABLE_ENTITY, "SIGNED_KEYSET_REFUSED")
                 .with_details(json!({ "rule": rule.code() })),
             AppError::SigningBudget => plain(S::SERVICE_UNAVAILABLE, "UNAVAILABLE").after(1),

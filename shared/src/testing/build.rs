@@ -42,6 +42,7 @@ pub fn settings() -> Settings {
         repositories: Vec::new(),
         cdn_url: None,
         decision_lifetime: 3_600,
+        delegation_lifetime: 3_600,
         catalogue_max_age_ms: 5_000,
         catalogue_max_stale_ms: 300_000,
         copy_at_once_max_bytes: u64::MAX,

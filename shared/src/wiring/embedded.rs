@@ -38,6 +38,8 @@ pub struct Embedded {
     pub receiver: Arc<dyn Receiver>,
     /// Who answers questions.
     pub decider: Arc<Decider>,
+    /// The ids of the signing keys that are configured.
+    pub signing_keys: Arc<[String]>,
     /// What the checks of the background need.
     pub checker: Checker,
     /// Rung when there is work for the background.
@@ -74,20 +76,23 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
         .map_err(|source| WiringError::File { path: root.clone(), source })?;
     let objects = Arc::new(objects);
-    let decider = Arc::new(Decider::new(context.clone(), signing(config, &context).await?));
+    let (signing, signing_keys) = signing(config, &context).await?;
+    let decider = Arc::new(Decider::new(context.clone(), signing));
     let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
     Ok(Embedded {
         context,
         objects: Arc::clone(&objects) as _,
         receiver: objects,
         decider,
+        signing_keys,
         checker,
         items,
         bell,
     })
 }
 
-async fn signing(config: &Config, context: &Context) -> Result<Signing, WiringError> {
+/// What signs, and the ids of its keys.
+async fn signing(config: &Config, context: &Context) -> Result<(Signing, Arc<[String]>), WiringError> {
     let config::Signing::Local { key_file, next_key_file, algorithm, take_up_new_key } = &config.signing
     else {
         return Err(WiringError::NotChosen("signing.type: local"));
@@ -102,15 +107,17 @@ async fn signing(config: &Config, context: &Context) -> Result<Signing, WiringEr
     if !promoted {
         keyset::ensure(context, signer.public_key(), unlisted, plan.mode == Mode::Delegated).await?;
     }
-    let mut keys: Vec<Arc<dyn Keys>> = vec![Arc::new(Opened(signer))];
+    let mut signers = vec![signer];
     if let Some(file) = next_key_file {
-        keys.push(Arc::new(Opened(Arc::new(LocalSigner::open(file, Some(*algorithm))?))));
+        signers.push(Arc::new(LocalSigner::open(file, Some(*algorithm))?));
     }
+    let kids = signers.iter().map(|signer| signer.public_key().thumbprint()).collect();
+    let keys = signers.into_iter().map(|signer| Arc::new(Opened(signer)) as Arc<dyn Keys>).collect();
     let signing = Signing::new(context.clone(), keys, plan);
     if promoted {
         signing.open().await.map_err(KeysetError::from)?;
     }
-    Ok(signing)
+    Ok((signing, kids))
 }
 
 fn make_parent(path: &Path) -> Result<(), WiringError> {

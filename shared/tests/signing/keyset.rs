@@ -113,3 +113,44 @@ async fn a_delegation_names_the_deployment_and_lasts_an_hour() {
     assert_eq!(delegation["nbf"], START / 1_000);
     assert_eq!(delegation["exp"], START / 1_000 + 3_600);
 }
+
+#[tokio::test]
+async fn a_process_that_runs_for_years_renews_the_keyset_and_the_key_in_time_and_never_fails() {
+    const DAY: i64 = 24 * 60 * MINUTE;
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+        let mut versions = Vec::new();
+        for day in 1..6 * 365 {
+            world.at(day * DAY);
+            decider.renew_keyset().await.unwrap();
+            let keyset = decider.keyset().await.unwrap();
+            let left = |end: i64| end - START / 1_000 - day * 86_400;
+            assert!(left(keyset.expires) >= 60 * 86_400 && left(keyset.keys[0].exp) >= 60 * 86_400, "{day}");
+            assert_eq!(keyset.keys.len(), 1);
+            if versions.last() != Some(&keyset.version) {
+                versions.push(keyset.version);
+                world.ask(&decider, &question("1.0.0"), Some(NONCE)).await.unwrap();
+            }
+        }
+        // Each lasts a year, and is renewed when sixty days of that are left.
+        assert_eq!(versions, (1..=8).collect::<Vec<u64>>(), "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_keyset_that_cannot_be_renewed_today_is_renewed_tomorrow() {
+    const DAY: i64 = 24 * 60 * MINUTE;
+    let world = World::new().await;
+    let decider = world.decider(Mode::Delegated);
+    world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+    world.at(330 * DAY);
+    world.items.set_down(true);
+    decider.renew_keyset().await.unwrap_err();
+    world.items.set_down(false);
+    assert_eq!(world.keyset().await.version, 1);
+    world.at(331 * DAY);
+    decider.renew_keyset().await.unwrap();
+    assert_eq!(world.keyset().await.version, 2);
+}

@@ -130,3 +130,26 @@ async fn of_fifty_that_wait_for_a_renewal_that_fails_one_has_called_and_all_go_o
         assert_eq!(world.key.signed(), before + 1);
     }
 }
+
+#[tokio::test]
+async fn a_delegation_that_is_configured_shorter_is_renewed_in_its_last_sixth_and_serves_until_its_end() {
+    let mut world = World::new().await;
+    let mut settings = (*world.context.settings).clone();
+    settings.delegation_lifetime = 60;
+    world.context.settings = Arc::new(settings);
+    let decider = world.decider(Mode::Delegated);
+    let asked = question("1.0.0");
+    let first = world.ask(&decider, &asked, Some(NONCE)).await.unwrap();
+    world.at(50 * SECOND);
+    assert_eq!(kid(&world.ask(&decider, &asked, Some(NONCE)).await.unwrap()), kid(&first));
+    world.key.set_down(true);
+    world.at(59 * SECOND);
+    assert_eq!(kid(&world.ask(&decider, &asked, Some(NONCE)).await.unwrap()), kid(&first));
+    world.at(60 * SECOND);
+    decider.answer(&asked, Some(NONCE), false).await.unwrap_err();
+    world.key.set_down(false);
+    world.at(62 * SECOND);
+    let renewed = world.ask(&decider, &asked, Some(NONCE)).await.unwrap();
+    assert_ne!(kid(&renewed), kid(&first));
+    assert_eq!(super::world::delegation(&renewed)["exp"], super::world::START / 1_000 + 122);
+}

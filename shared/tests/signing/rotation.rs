@@ -33,7 +33,7 @@ pub(crate) async fn change(context: &Context, wanted: Change) -> Result<Record, 
 }
 
 pub(crate) async fn promote(context: &Context, key: &RemoteKey) -> Result<Record, AppError> {
-    keyset::promote(context, &build::caller(), &kid(key)).await
+    keyset::promote(context, &build::caller(), &kid(key), None).await
 }
 
 fn is_conflict(refused: &Result<Record, AppError>) -> bool {

@@ -301,3 +301,21 @@ async fn a_clock_that_is_set_back_makes_nothing_younger() {
     world.clock.set(START - 60 * SECOND);
     assert_eq!(offered(&decider, "0.9.0").await.unwrap(), "1.0.0");
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_while_the_catalogue_is_read_spoils_no_answer() {
+    for shown in [START - 100 * SECOND, START - 1, START + 3_600 * SECOND] {
+        let mut world = World::memory();
+        two_releases(&world).await;
+        let other = world.another();
+        let decider = world.decider(&other).await;
+        let gate = Gate::default();
+        other.items.on_get(&format!("catalogue#{PRODUCT}"), Trouble::WaitsAfter(gate.clone()));
+        let asking = Arc::clone(&decider);
+        let answer = tokio::spawn(async move { offered(&asking, "0.9.0").await });
+        soon(gate.reached()).await;
+        world.clock.set(shown);
+        gate.open();
+        assert_eq!(soon(answer).await.unwrap().unwrap(), "2.0.0", "{shown}");
+    }
+}

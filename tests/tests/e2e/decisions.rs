@@ -1,7 +1,7 @@
 //! Questions and answers: what is asked, what is said, and why.
 
 use e2e::Server;
-use e2e::story::{msi, payload, text, verdict};
+use e2e::story::{fits, msi, payload, text, verdict};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ async fn an_offer_names_the_release_and_the_bytes_and_mirrors_what_was_signed() 
     assert_eq!(signed["release"]["critical"], true);
     let life = signed["exp"].as_i64().expect("exp") - signed["iat"].as_i64().expect("iat");
     assert!((1..=86_400).contains(&life), "{life}");
-    assert!(text(&decision, "signature").len() <= 1_600, "an update of at most 1 600 bytes");
+    fits(&decision, 1_600);
 
     let anyone = server.anonymous();
     let notes = anyone.get(text(&signed["release"], "notes_url")).await;
@@ -55,7 +55,7 @@ async fn no_update_and_an_unknown_product_are_signed_too() {
     assert_eq!(verdict(&api.decide(&product, "1.0.0", json!({})).await), "NONE/UP_TO_DATE");
     let unknown = api.decide("never-made", "1.0.0", json!({})).await;
     assert_eq!(verdict(&unknown), "NONE/UNKNOWN_PRODUCT");
-    assert!(text(&unknown, "signature").len() <= 700, "no update in at most 700 bytes");
+    fits(&unknown, 700);
     assert!(unknown.get("release").is_none() && unknown.get("artifact").is_none(), "{unknown}");
 }
 

@@ -127,6 +127,28 @@ async fn a_key_is_added_promoted_and_retired_and_clients_with_the_keyset_of_befo
 }
 
 #[tokio::test]
+async fn a_key_that_the_service_does_not_have_is_promoted_by_force_alone() {
+    let server = Server::start();
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    let listed =
+        desk.ok(&["key", "add", "--key-file", "elsewhere.pem", "--product", "one", "--product", "two"]);
+    let [own, other] = [0, 1].map(|index| text(&listed["keys"][index], "kid").to_owned());
+    assert_eq!(desk.refused(&["key", "promote", &other]), (5, "KEY_NOT_CONFIGURED".into()));
+    let decision = api.decide("any", "1.0.0", json!({})).await;
+    assert_eq!(kid(&decision), own);
+    let forced = desk.ok(&["key", "promote", &other, "--force"]);
+    let said = forced["warnings"].to_string();
+    assert!(said.contains("does not have the key") && said.contains("one, two alone"), "{forced}");
+    let asked = json!({"products": [{"product_id": "any", "current_version": "1.0.0", "platform": "windows",
+        "arch": "x86_64"}]});
+    server.anonymous().post("/v1/decision", &asked).await.refused(503, "UNAVAILABLE");
+    assert_eq!(desk.ok(&["key", "promote", &own])["warnings"], json!([]));
+    assert_eq!(kid(&api.decide("any", "1.0.0", json!({})).await), own);
+    let path = format!("/v1/keys/{own}/promote?force=perhaps");
+    api.post_empty(&path).await.refused(422, "INVALID_MEMBER");
+}
+
+#[tokio::test]
 async fn what_is_promoted_signs_after_a_restart_and_a_service_without_it_does_not_start() {
     let mut server = Server::start_with(TWO_KEYS);
     let next = {

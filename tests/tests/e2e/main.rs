@@ -19,6 +19,7 @@ mod keys;
 mod lists;
 mod live;
 mod multipart;
+mod outages;
 mod policies;
 mod publishing;
 mod refusals;

@@ -96,7 +96,7 @@ async fn the_python_client_checks_and_downloads_an_update() {
 }
 
 /// What `bp decision get` finds, with the pinned keyset.
-fn verified(server: &Server, keyset: &Path, product: &str, more: &[&str]) -> Value {
+pub(crate) fn verified(server: &Server, keyset: &Path, product: &str, more: &[&str]) -> Value {
     let output = Command::new(settings::program())
         .args([
             "--json",

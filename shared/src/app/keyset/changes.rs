@@ -143,10 +143,17 @@ fn not_active(record: &Record, kid: &str) -> Result<(), AppError> {
 
 /// Has a key sign from now on: those processes that have it configured. Clients must know it already.
 ///
+/// `configured` are the keys that the service has, where that is known and is to be looked at.
+///
 /// # Errors
-/// [`AppError::NotFound`] for a key that is not listed, [`AppError::Key`] for one that may not sign now, and those of the
-/// store.
-pub async fn promote(context: &Context, caller: &Caller, kid: &str) -> Result<Record, AppError> {
+/// [`AppError::NotFound`] for a key that is not listed, [`AppError::Key`] for one that may not sign now,
+/// [`AppError::KeyNotConfigured`], and those of the store.
+pub async fn promote(
+    context: &Context,
+    caller: &Caller,
+    kid: &str,
+    configured: Option<&[String]>,
+) -> Result<Record, AppError> {
     caller.need_no_product_limit()?;
     retrying(|| async {
         let found = current(context).await?.ok_or(AppError::NotFound)?;
@@ -158,6 +165,9 @@ pub async fn promote(context: &Context, caller: &Caller, kid: &str) -> Result<Re
         }
         if record.active.as_deref() == Some(kid) {
             return Ok(record);
+        }
+        if configured.is_some_and(|configured| !configured.iter().any(|has| has == kid)) {
+            return Err(AppError::KeyNotConfigured(kid.to_owned()));
         }
         let before = record.active.replace(kid.to_owned());
         let mut batch = Batch::default();

@@ -15,9 +15,9 @@ use super::{
     pause::Pause,
 };
 
-/// With less than this left, in seconds, the next request renews.
-const RENEW_BELOW: i64 = 600;
-/// With less than this left, in seconds, every request waits for the renewal.
+/// With less than this part of its life left, ten minutes of an hour, the next request renews a delegation.
+const RENEW_BELOW: i64 = 6;
+/// With less than this part of its life left, a minute of an hour, every request waits for the renewal.
 const AWAIT_BELOW: i64 = 60;
 /// The pause after a failed renewal, in milliseconds, while there is time.
 const CALM_PAUSE_MS: i64 = 10_000;
@@ -54,11 +54,11 @@ impl Delegates {
         let known = self.usable();
         let left = left(known.as_ref());
         if let Some(known) = known
-            && (left >= RENEW_BELOW || self.paused(left))
+            && (left >= self.lifetime() / RENEW_BELOW || self.paused(left))
         {
             return Ok(known);
         }
-        let _renewing = if left < AWAIT_BELOW {
+        let _renewing = if self.is_awaited(left) {
             self.renewing.lock().await
         } else {
             match (self.renewing.try_lock(), self.usable()) {
@@ -73,12 +73,14 @@ impl Delegates {
     async fn renewed(&self, open: &Open) -> Result<Now, AppError> {
         let known = self.usable();
         let left = left(known.as_ref());
-        if left >= RENEW_BELOW || self.paused(left) {
+        if left >= self.lifetime() / RENEW_BELOW || self.paused(left) {
             return known.ok_or_else(just_failed);
         }
         let issuer = self.context.settings.base_url.as_str().into();
         let number = self.made.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        match Hand::delegated(open, issuer, self.context.clock.now(), number).await {
+        let now = self.context.clock.now();
+        let window = (now, now.saturating_add(self.lifetime()));
+        match Hand::delegated(open, issuer, window, number).await {
             Ok(hand) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hand));
                 self.usable().ok_or_else(just_failed)
@@ -97,8 +99,16 @@ impl Delegates {
         hand.at(self.context.clock.now()).map(|at| (Arc::clone(hand), at))
     }
 
+    fn lifetime(&self) -> i64 {
+        self.context.settings.delegation_lifetime
+    }
+
+    fn is_awaited(&self, left: i64) -> bool {
+        left < (self.lifetime() / AWAIT_BELOW).max(1)
+    }
+
     fn paused(&self, left: i64) -> bool {
-        let length = if left < AWAIT_BELOW { URGENT_PAUSE_MS } else { CALM_PAUSE_MS };
+        let length = if self.is_awaited(left) { URGENT_PAUSE_MS } else { CALM_PAUSE_MS };
         self.failed.holds(self.context.clock.now_ms(), length)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use decision::{
-    delegation::{Delegation, MAX_LIFETIME_SECONDS},
+    delegation::Delegation,
     jws,
     sign::{LocalKey, SignError},
 };
@@ -44,19 +44,18 @@ impl Hand {
         Self { header, key: HandKey::Keyset(signer), number, nbf: i64::MIN, end: i64::MAX }
     }
 
-    /// A new key of this process, for which the keyset's key signs a delegation of an hour from `now`.
+    /// A new key of this process, for which the keyset's key signs a delegation from `now` until before `end`.
     ///
     /// A faulty signature, or a key whose halves do not belong together, never comes to be used.
     pub(super) async fn delegated(
         open: &Open,
         issuer: Arc<str>,
-        now: i64,
+        (now, end): (i64, i64),
         number: u64,
     ) -> Result<Self, AppError> {
         let public = *open.signer.public_key();
         let key = fresh_key(public.alg()).map_err(|error| SignerError::Unavailable(error.into()));
         let key = key.map_err(AppError::Signer)?;
-        let end = now.saturating_add(MAX_LIFETIME_SECONDS);
         let unwritable = |_| AppError::Internal("a delegation cannot be written");
         let delegation = Delegation::new(issuer, key.public(), now, end).map_err(unwritable)?;
         let input = delegation.signing_input(public.alg(), &open.kid).map_err(unwritable)?;

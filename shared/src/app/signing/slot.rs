@@ -81,11 +81,14 @@ impl Slot {
             let _ = self.ensured.set(());
             return Ok(false);
         }
-        let ensure = || async {
-            let key = open.signer.public_key();
-            keyset::ensure(&self.context, key, unlisted, nonces).await.map(|_| ()).map_err(unusable)
-        };
+        let ensure = || self.ensure_again(unlisted, nonces);
         self.ensured.get_or_try_init(|| self.unless_paused(ensure)).await.map(|()| true)
+    }
+
+    /// Sees to it that the keyset lists the key, and lasts.
+    pub(super) async fn ensure_again(&self, unlisted: Unlisted, nonces: bool) -> Result<(), AppError> {
+        let key = *self.opened().await?.signer.public_key();
+        keyset::ensure(&self.context, &key, unlisted, nonces).await.map(|_| ()).map_err(unusable)
     }
 
     async fn unless_paused<T, F>(&self, work: impl FnOnce() -> F) -> Result<T, AppError>
