@@ -10,8 +10,10 @@ use aws_sigv4::{
 use serde_json::{Value, json};
 use shared::{
     adapters::fetcher::https::{AwsAccess, AwsSecrets},
+    config::Config,
     domain::secret::{Secret, SecretReference},
     ports::secrets::{SecretUnreadable, Secrets},
+    wiring::embedded,
 };
 
 use crate::{
@@ -122,4 +124,42 @@ async fn a_refusal_is_told_by_its_name_and_nothing_else_of_the_answer() {
         let error = read(&answering(steps).await, ARN).await.unwrap_err();
         assert_eq!(error.to_string(), format!("`{ARN}` cannot be read: {reason}"));
     }
+}
+
+/// The whole service over a store of secrets that answers so.
+async fn start(server: &Server, kind: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "secrets: {{ endpoint: 'http://{}' }}\nrepositories:\n- {{ name: releases, type: {kind}, url_prefix: \
+         'https://pub.test/releases', credentials: '{ARN}' }}\n",
+        server.address
+    );
+    let aws = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", ID), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    let aws = aws.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = Config::read(&text, &aws, folder.path()).unwrap();
+    let started = embedded(&config, "http://127.0.0.1:1", folder.path()).await;
+    started.map(|_| ()).map_err(|error| {
+        let mut said = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            said = format!("{said}: {cause}");
+            source = cause.source();
+        }
+        said
+    })
+}
+
+#[tokio::test]
+async fn at_the_start_of_one_machine_what_is_kept_is_read_and_what_is_wrong_with_it_is_said() {
+    let kept = |text: &str| document(&json!({ "SecretString": text }));
+    let server = answering(kept("AKIDEXAMPLE:s3cret")).await;
+    assert_eq!(start(&server, "s3").await, Ok(()));
+    assert_eq!(server.requests().len(), 1);
+    let unreadable = start(&answering(status("500 Internal Server Error")).await, "s3").await.unwrap_err();
+    let named = "the repository `releases` cannot be used";
+    assert_eq!(unreadable, format!("{named}: `{ARN}` cannot be read: status 500"));
+    let wrong = start(&answering(kept("s3cret")).await, "s3").await.unwrap_err();
+    assert!(wrong.starts_with(named) && !wrong.contains("s3cret"), "{wrong}");
+    let gone = Server::start(Identity::Plain, |_| vec![Step::Abort]).await;
+    assert!(start(&gone, "github").await.unwrap_err().contains(ARN));
 }
