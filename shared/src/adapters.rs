@@ -3,6 +3,7 @@
 #[cfg(feature = "aws-client")]
 pub mod aws;
 pub mod clock;
+#[cfg(feature = "fetcher-https")]
 pub mod fetcher;
 pub mod metadata;
 pub mod objects;

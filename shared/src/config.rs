@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::domain::{
     external_url::{RepositoryPrefix, UrlRules},
     names::ProductId,
-    secret::Secret,
+    secret::{Secret, SecretReference},
 };
 
 mod places;
@@ -68,6 +68,8 @@ pub struct Config {
     pub log_level: String,
     /// Repositories with rules of their own.
     pub repositories: Vec<Repository>,
+    /// Another server than AWS's own for credentials that are kept there.
+    pub secrets_endpoint: Option<String>,
 }
 
 /// How external artifacts are treated.
@@ -104,6 +106,25 @@ pub enum RepositoryKind {
     GitHub,
 }
 
+impl RepositoryKind {
+    /// Whether it gives out links to private files, for clients without credentials.
+    pub const fn gives_links(self) -> bool {
+        match self {
+            Self::S3 | Self::Gcs | Self::Jfrog | Self::GitHub => true,
+            Self::Https => false,
+        }
+    }
+}
+
+/// Where the credentials of a repository come from.
+#[derive(Debug, Clone)]
+pub enum RepositoryCredentials {
+    /// They were read at the start.
+    Read(Secret),
+    /// They are read when they are needed, and again.
+    Kept(SecretReference),
+}
+
 /// A repository with rules of its own.
 #[derive(Debug, Clone)]
 pub struct Repository {
@@ -114,7 +135,7 @@ pub struct Repository {
     /// What it is.
     pub kind: RepositoryKind,
     /// What opens it, in the form of its kind.
-    pub credentials: Option<Secret>,
+    pub credentials: Option<RepositoryCredentials>,
     /// The region for which requests are signed, where its kind has regions.
     pub region: Option<String>,
     /// Whether it may be on a private network.
@@ -142,7 +163,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The keys of the top level: what else begins with `BP_` in the environment is none of ours.
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "log",
     "base_url",
     "storage",
@@ -154,6 +175,7 @@ const TOP: [&str; 11] = [
     "cdn_url",
     "repositories",
     "queue",
+    "secrets",
 ];
 
 impl Config {
@@ -221,8 +243,10 @@ impl Config {
         let catalogue_max_age_seconds = reader.whole_option("decisions.max_age_seconds", 0..=30);
         let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 10..=86_400, 3_600);
         let delegation_lifetime_seconds = signing::delegation_lifetime(reader);
-        let repositories = reader.repositories();
-        let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref());
+        let (repositories, secrets_endpoint) = (reader.repositories(), reader.url("secrets.endpoint"));
+        let kept = |entry: &Repository| matches!(entry.credentials, Some(RepositoryCredentials::Kept(_)));
+        let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref())
+            || repositories.iter().any(kept);
         let aws = if wanted { Some(aws(reader)) } else { None };
         Some(Self {
             base_url,
@@ -244,6 +268,7 @@ impl Config {
             cdn_url,
             log_level: log_level?,
             repositories,
+            secrets_endpoint,
         })
     }
 }

@@ -6,5 +6,6 @@ pub mod items;
 pub mod large_objects;
 pub mod links;
 pub mod objects;
+pub mod secrets;
 pub mod signer;
 pub mod tasks;

@@ -12,6 +12,8 @@ use crate::{
 mod cloud;
 #[cfg(feature = "embedded")]
 mod embedded;
+#[cfg(feature = "fetcher-https")]
+mod opened;
 mod repositories;
 
 #[cfg(feature = "dynamodb")]
@@ -77,15 +79,15 @@ fn mode(mode: crate::config::SigningMode) -> crate::app::signing::Mode {
     }
 }
 
-fn settings(config: &Config, base_url: &str) -> Result<Settings, WiringError> {
+fn settings(config: &Config, base_url: &str) -> Settings {
     let stale = config.decision_max_stale_seconds.saturating_mul(1_000);
-    Ok(Settings {
+    Settings {
         base_url: base_url.to_owned(),
         upload_expires_in_ms: config.upload_expires_in_seconds.saturating_mul(1_000),
         upload_max_size_bytes: config.upload_max_size_bytes,
         allow_declared: config.external.allow_declared,
         url_rules: config.external.url_rules.clone(),
-        repositories: repositories::for_use_cases(config)?,
+        repositories: repositories::for_use_cases(config),
         cdn_url: config.cdn_url.clone(),
         decision_lifetime: config.decision_lifetime_seconds,
         delegation_lifetime: config.delegation_lifetime_seconds,
@@ -99,24 +101,5 @@ fn settings(config: &Config, base_url: &str) -> Result<Settings, WiringError> {
         slice_budget_ms: i64::MAX,
         recheck_first_ms: config.external.retry_first_seconds.saturating_mul(1_000),
         read_budget: None,
-    })
-}
-
-#[cfg(feature = "fetcher-https")]
-fn fetcher(config: &Config) -> Result<crate::adapters::fetcher::https::HttpsFetcher, WiringError> {
-    use std::time::Duration;
-
-    use crate::adapters::fetcher::https::{FetchLimits, HttpsFetcher};
-
-    let repositories = repositories::for_the_fetcher(config)?;
-    let external = &config.external;
-    let limits = FetchLimits {
-        connect: Duration::from_secs(external.connect_timeout_seconds),
-        silence: Duration::from_secs(external.silence_timeout_seconds),
-        total_base: Duration::from_secs(external.total_timeout_seconds),
-        min_rate: external.min_bytes_per_second,
-        ..FetchLimits::default()
-    };
-    HttpsFetcher::new(repositories, external.url_rules.clone(), limits)
-        .map_err(|error| WiringError::Repository { name: "ca_file".into(), source: error.into() })
+    }
 }

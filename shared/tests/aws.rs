@@ -2,6 +2,7 @@
 //!
 //! - `BP_TEST_DYNAMODB=http://127.0.0.1:8000` for `dynamodb`
 //! - `BP_TEST_KMS=http://127.0.0.1:4566` for `kms`
+//! - `BP_TEST_SECRETS=http://127.0.0.1:4566` for `secrets`
 //!
 //! `cargo xtask aws test` starts them and runs all of this; by hand, `cargo xtask aws up` prints the variables, and
 //! `cargo test -p shared --features aws --test aws -- --ignored dynamodb` fails where one is missing.
@@ -20,5 +21,7 @@ mod dynamodb;
 mod kms;
 #[path = "aws/lossy.rs"]
 mod lossy;
+#[path = "aws/secrets.rs"]
+mod secrets;
 #[path = "aws/servers.rs"]
 mod servers;

@@ -131,6 +131,9 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, state: &Mutex<State>)
         head.push(byte);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok();
+    let mut body: Vec<u8> = vec![0; head.lines().find_map(length).unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
     let mut words = head.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let page = {

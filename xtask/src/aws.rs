@@ -95,7 +95,7 @@ pub(crate) fn up(workspace: &Workspace) -> Result<bool, String> {
         }
     };
     println!("export BP_TEST_DYNAMODB={}", dynamodb.as_ref().unwrap_or(&ministack).url());
-    println!("export BP_TEST_KMS={}", ministack.url());
+    println!("export BP_TEST_KMS={} BP_TEST_SECRETS={}", ministack.url(), ministack.url());
     println!("export BP_TEST_S3={} BP_TEST_S3_KEYS={}", localstack.url(), s3::LOCALSTACK_KEYS);
     if let Some(minio) = &minio {
         println!("# or MinIO: export BP_TEST_S3={} BP_TEST_S3_KEYS={}", minio.url(), s3::MINIO_KEYS);
@@ -118,6 +118,7 @@ fn over_ministack(workspace: &Workspace, counts: &mut Counts) -> Result<(), Stri
     command
         .env("BP_TEST_DYNAMODB", server.url())
         .env("BP_TEST_KMS", server.url())
+        .env("BP_TEST_SECRETS", server.url())
         .args(["--", "--include-ignored"]);
     watch(&mut command, counts)
 }

@@ -14,6 +14,7 @@ mod build;
 mod events;
 mod privileges;
 mod recorder;
+mod repositories;
 mod roles;
 mod routes;
 mod served;

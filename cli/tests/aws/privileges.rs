@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    path,
+    path, repositories,
     served::serve_all,
     template::{FUNCTIONS, Template},
     text,
@@ -137,7 +137,7 @@ fn adapters(relative: &str) -> std::path::PathBuf {
 }
 
 /// The Rust files at a path, or under it.
-fn rust_files(at: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn rust_files(at: &Path) -> Vec<std::path::PathBuf> {
     if at.is_file() {
         return vec![at.to_owned()];
     }
@@ -148,7 +148,7 @@ fn rust_files(at: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// The code of a file as one line, without comments and unit tests.
-fn code(file: &Path) -> String {
+pub(crate) fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::trim).collect()
@@ -211,7 +211,7 @@ fn every_place_that_asks_for_more_than_an_item_is_known() {
 }
 
 /// The features that a function's program turns on in `shared`.
-fn features(function: &str) -> BTreeSet<String> {
+pub(crate) fn features(function: &str) -> BTreeSet<String> {
     let manifest = text(&format!("functions/{function}/Cargo.toml"));
     let line = manifest.lines().find(|line| line.starts_with("lambda = [")).unwrap();
     let mut features: BTreeSet<String> = words_after(line, "\"shared/").map(str::to_owned).collect();
@@ -241,6 +241,7 @@ fn needed(function: &str) -> BTreeSet<String> {
     }
     let places = PLACES.iter().filter(|(.., by)| by.contains(&function));
     needed.extend(places.map(|(_, action, ..)| format!("dynamodb:{action}")));
+    needed.extend(repositories::needed(function));
     for (service, actions) in BY_LAMBDA {
         if service == "logs" || function == "verify" {
             needed.extend(actions.iter().map(|action| format!("{service}:{action}")));
@@ -296,6 +297,8 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
                 "Bucket.Arn",
                 "SigningKeyArn",
                 "NextSigningKeyArn",
+                "RepositorySecretArns",
+                "RepositoryParameterArns",
             ];
             let logs = format!("{}Logs.Arn", function[..1].to_ascii_uppercase() + &function[1..]);
             for resource in &statement.resources {

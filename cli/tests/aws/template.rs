@@ -14,6 +14,7 @@ pub(crate) const FUNCTIONS: [&str; 7] =
 /// The template.
 pub(crate) struct Template {
     resources: Value,
+    parameters: Value,
 }
 
 /// What one statement of a role allows.
@@ -45,7 +46,7 @@ fn capital(function: &str) -> String {
 impl Template {
     pub(crate) fn read() -> Self {
         let whole: Value = serde_saphyr::from_str(&text("template.yaml")).unwrap();
-        Self { resources: whole["Resources"].clone() }
+        Self { resources: whole["Resources"].clone(), parameters: whole["Parameters"].clone() }
     }
 
     /// The properties of a resource.
@@ -53,6 +54,21 @@ impl Template {
         let found = &self.resources[resource]["Properties"];
         assert!(found.is_object(), "template.yaml has no {resource}");
         found
+    }
+
+    /// A parameter.
+    pub(crate) fn parameter(&self, name: &str) -> &Value {
+        let found = &self.parameters[name];
+        assert!(found.is_object(), "template.yaml has no parameter {name}");
+        found
+    }
+
+    /// The conditions of all resources of a kind, by name; empty text for none.
+    pub(crate) fn conditional(&self, kind: &str) -> BTreeMap<&str, &str> {
+        let all = self.resources.as_object().unwrap().iter();
+        all.filter(|(_, resource)| resource["Type"] == kind)
+            .map(|(name, resource)| (name.as_str(), resource["Condition"].as_str().unwrap_or_default()))
+            .collect()
     }
 
     /// The properties of all resources of a kind, by name.

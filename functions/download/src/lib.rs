@@ -74,13 +74,13 @@ async fn handle(
         return Err(AppError::ArtifactNotAvailable { id, state: artifact.state.as_str(), hint }.into());
     }
     match &artifact.location {
-        Location::External { url, .. } => redirect(&external(context, &artifact, url)?),
+        Location::External { url, .. } => redirect(&external(context, &artifact, url).await?),
         Location::Managed { .. } => managed(&ports, &artifact, &headers, method == Method::HEAD).await,
     }
 }
 
-/// Where an external artifact is downloaded from: its own URL, or a link that is signed for this download.
-fn external(context: &Context, artifact: &Artifact, url: &str) -> Result<String, ApiError> {
+/// Where an external artifact is downloaded from: its own URL, or a link that is made for this download.
+async fn external(context: &Context, artifact: &Artifact, url: &str) -> Result<String, ApiError> {
     let parsed = ExternalUrl::parse(url, &UrlRules::widest()).map_err(AppError::from)?;
     let entry = pick(&context.settings.repositories, &parsed).map_err(AppError::from)?;
     let links = entry.and_then(|entry| entry.links.as_ref());
@@ -93,7 +93,7 @@ fn external(context: &Context, artifact: &Artifact, url: &str) -> Result<String,
         file_name: artifact.file_name.as_deref(),
         now: context.clock.now_ms(),
     };
-    links.link(&request).map_err(|_| AppError::Internal("no link to the repository could be signed").into())
+    Ok(links.link(&request).await.map_err(AppError::Link)?)
 }
 
 fn redirect(url: &str) -> Result<Response, ApiError> {

@@ -7,7 +7,7 @@ use shared::{config::Config, telemetry, wiring::Cloud};
 async fn main() -> Result<(), Error> {
     let config = Config::from_env()?;
     telemetry::start(&config.log_level);
-    let cloud = Cloud::open(config)?.with_tasks()?;
+    let mut cloud = Cloud::open(config)?.with_tasks()?;
     let ports = &verify::Ports { context: cloud.context(), checker: cloud.checker()? };
     let handle =
         |event: LambdaEvent<_>| async { Ok::<_, Error>(verify::handle(ports, event.payload).await?) };

@@ -1,7 +1,6 @@
 //! How external artifacts are proved, over HTTPS and by what their repositories say, and how clients get at private ones.
 
 mod credentials;
-#[cfg(feature = "fetcher-https")]
 pub mod https;
 mod links;
 mod v4;

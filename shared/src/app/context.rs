@@ -94,7 +94,9 @@ pub struct Repository {
     pub allow_private: bool,
     /// The products whose releases may use it; `None` for all.
     pub products: Option<Vec<ProductId>>,
-    /// Who signs links for clients, where they cannot read it by themselves and the repository has signed URLs.
+    /// Whether it gives out links to private files, so that clients need no credentials.
+    pub gives_links: bool,
+    /// Who gets these links, in the programs that hand them out.
     pub links: Option<Arc<dyn Links>>,
 }
 

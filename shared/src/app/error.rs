@@ -8,7 +8,7 @@ use crate::{
         token::Scope,
         upload::FailureCode,
     },
-    ports::{clock::NoEntropy, items::ItemsUnavailable, objects::ObjectError},
+    ports::{clock::NoEntropy, items::ItemsUnavailable, links::LinkError, objects::ObjectError},
 };
 
 /// Why a use case said no.
@@ -151,6 +151,9 @@ pub enum AppError {
     /// The object store could not be used.
     #[error(transparent)]
     Objects(#[from] ObjectError),
+    /// No link to an external artifact could be had.
+    #[error("no link to the repository can be given")]
+    Link(#[source] LinkError),
     /// What is asked of a key or of the keyset cannot be.
     #[error("{0}")]
     Key(&'static str),

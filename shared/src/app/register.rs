@@ -69,7 +69,7 @@ pub async fn register(
     let (url, repository) = admit(&registration.external_url, &settings.url_rules, &settings.repositories)?;
     let shut = repository
         .filter(|entry| entry.has_credentials && registration.access != Access::ClientAuthenticates);
-    if shut.is_some_and(|entry| entry.links.is_none()) {
+    if shut.is_some_and(|entry| !entry.gives_links) {
         let rule = "the repository needs credentials, which clients do not have: set `client_authenticates`";
         return Err(AppError::invalid("access", rule));
     }

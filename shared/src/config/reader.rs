@@ -8,8 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Repository, RepositoryKind};
-use crate::domain::{external_url::RepositoryPrefix, secret::Secret};
+use super::{Repository, RepositoryCredentials, RepositoryKind};
+use crate::domain::{
+    external_url::RepositoryPrefix,
+    secret::{Secret, SecretReference},
+};
 
 /// Reads values by their dotted paths; what was not asked for in the end is unknown.
 pub(super) struct Reader<'a> {
@@ -220,33 +223,31 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn credentials(&mut self) -> Option<Secret> {
+    fn credentials(&mut self) -> Option<RepositoryCredentials> {
         let reference = self.text("credentials")?;
         if let Some(name) = reference.strip_prefix("env:") {
             let value = self.environment.get(name).cloned();
             if value.is_none() {
                 self.problem("credentials", format!("the environment variable `{name}` is not set"));
             }
-            return value.map(Secret::new);
+            return value.map(Secret::new).map(RepositoryCredentials::Read);
         }
         if let Some(path) = reference.strip_prefix("file:") {
             return match std::fs::read_to_string(path) {
-                Ok(text) => Some(Secret::new(text.trim_end().to_owned())),
+                Ok(text) => Some(RepositoryCredentials::Read(Secret::new(text.trim_end().to_owned()))),
                 Err(error) => {
                     self.problem("credentials", format!("`{path}` cannot be read: {error}"));
                     None
                 }
             };
         }
-        if let Some(place) =
-            ["secretsmanager:", "ssm:"].into_iter().find(|place| reference.starts_with(place))
-        {
-            self.problem("credentials", format!("`{place}` is not built yet; this version has: env:, file:"));
-            return None;
+        let kept = SecretReference::parse(&reference).map(RepositoryCredentials::Kept);
+        if kept.is_none() {
+            // The text itself may be a secret that was put here by mistake: it is not repeated.
+            let rule = "expected a reference: `env:NAME`, `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`";
+            self.problem("credentials", rule);
         }
-        // The text itself may be a secret that was put here by mistake: it is not repeated.
-        self.problem("credentials", "expected a reference: `env:NAME` or `file:PATH`");
-        None
+        kept
     }
 
     fn file(&mut self, path: &str) -> Option<Vec<u8>> {

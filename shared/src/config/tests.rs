@@ -66,10 +66,39 @@ fn repositories_take_credentials_by_reference_alone() {
                 credentials: 'env:FILES_AUTH', products: [editor] }\n";
     let config = read(text, &[("FILES_AUTH", "Bearer abc")]).unwrap();
     let entry = &config.repositories[0];
-    assert_eq!(entry.credentials.as_ref().unwrap().reveal(), "Bearer abc");
+    let Some(RepositoryCredentials::Read(secret)) = &entry.credentials else { panic!("{entry:?}") };
+    assert_eq!(secret.reveal(), "Bearer abc");
     assert!(!format!("{config:?}").contains("abc"));
     let missing = read(text, &[]).unwrap_err().to_string();
     assert!(missing.contains("FILES_AUTH") && !missing.contains("abc"), "{missing}");
+    assert!(config.aws.is_none());
     let plain = read(&text.replace("env:FILES_AUTH", "Bearer abc"), &[]).unwrap_err().to_string();
     assert!(plain.contains("env:NAME") && !plain.contains("abc"), "{plain}");
+}
+
+#[test]
+fn credentials_that_are_kept_on_aws_are_named_and_want_to_know_how_aws_is_reached() {
+    let text = |reference: &str| {
+        format!(
+            "secrets: {{ endpoint: 'http://127.0.0.1:4566/' }}\nrepositories:\n- {{ name: a, type: s3, \
+             url_prefix: 'https://a.s3.amazonaws.com/', credentials: '{reference}' }}\n"
+        )
+    };
+    let aws = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "s3cret")];
+    let arn = "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:releases-AbCdEf";
+    for (reference, region) in [(arn, Some("eu-central-1")), ("ssm:/big-picture/releases", None)] {
+        let config = read(&text(reference), &aws).unwrap();
+        let Some(RepositoryCredentials::Kept(kept)) = &config.repositories[0].credentials else {
+            panic!("{config:?}")
+        };
+        assert_eq!((kept.to_string().as_str(), kept.region()), (reference, region));
+        assert_eq!(config.secrets_endpoint.as_deref(), Some("http://127.0.0.1:4566"));
+        assert!(config.aws.is_some());
+        let missing = read(&text(reference), &[]).unwrap_err().to_string();
+        assert!(missing.contains("AWS_REGION") && missing.contains("AWS_ACCESS_KEY_ID"), "{missing}");
+    }
+    for wrong in ["ssm:", "secretsmanager: x", "vault:x"] {
+        let said = read(&text(wrong), &aws).unwrap_err().to_string();
+        assert!(said.contains("secretsmanager:ARN") && said.contains("ssm:NAME"), "{said}");
+    }
 }

@@ -6,10 +6,17 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{app::error::AppError, domain::upload::FailureCode, ports::objects::ReceiveError};
+use crate::{
+    app::error::AppError,
+    domain::upload::FailureCode,
+    ports::{links::LinkError, objects::ReceiveError},
+};
 
 /// How many missing parts an answer names; the others are told when these are there.
 const MAX_PARTS_TOLD: usize = 1_000;
+
+/// The longest wait that is passed on from a repository, in seconds.
+const MAX_RETRY_SECONDS: u64 = 3_600;
 
 /// An error as callers see it. `http::layer` writes it into the envelope, with the request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +82,23 @@ fn ours(status: StatusCode, code: &'static str, message: &str, error: &AppError)
 fn unavailable(error: &AppError) -> ApiError {
     let message = "a store that this service depends on does not answer: try again later";
     ours(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, error).after(5)
+}
+
+/// No link into a repository: what it said is for the log alone.
+fn no_link(cause: &LinkError, error: &AppError) -> ApiError {
+    match cause {
+        LinkError::Unsigned => internal(error),
+        LinkError::Unavailable { retry_after, .. } => {
+            let message = "the repository that has this file does not answer now: try again later";
+            let seconds = retry_after.map_or(5, |wait| wait.as_secs().clamp(1, MAX_RETRY_SECONDS));
+            ours(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, error).after(seconds)
+        }
+        LinkError::Refused { .. } => {
+            let message = "the repository that has this file gives out no link to it: its credentials must be allowed to \
+                           sign links, or the artifact is to be registered with `client_authenticates`";
+            ours(StatusCode::CONFLICT, "LINK_REFUSED", message, error)
+        }
+    }
 }
 
 fn internal(error: &AppError) -> ApiError {
@@ -158,6 +182,7 @@ impl From<AppError> for ApiError {
             AppError::SignedKeyset(rule) => plain(S::UNPROCESSABLE_ENTITY, "SIGNED_KEYSET_REFUSED")
                 .with_details(json!({ "rule": rule.code() })),
             AppError::SigningBudget => plain(S::SERVICE_UNAVAILABLE, "UNAVAILABLE").after(1),
+            AppError::Link(cause) => no_link(cause, &error),
             AppError::Items(_) | AppError::Objects(_) | AppError::Signer(_) => unavailable(&error),
             AppError::Entropy(_) | AppError::Corrupt { .. } | AppError::Internal(_) => internal(&error),
         }

@@ -80,6 +80,9 @@ pub struct Fetched {
     pub concealed: bool,
 }
 
+/// How long after credentials could not be read it is tried again.
+const CREDENTIALS_PAUSE: Duration = Duration::from_secs(30);
+
 /// The cause of a failure, for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
@@ -154,6 +157,9 @@ pub enum FetchError {
     /// No connection could be made.
     #[error("the host could not be reached")]
     Unreachable(#[source] Cause),
+    /// What opens the repository is kept elsewhere and cannot be had: nothing was asked of the host.
+    #[error("the credentials of the repository cannot be read now")]
+    Credentials(#[source] Cause),
 }
 
 /// What is known of a size that is not the declared one.
@@ -196,6 +202,7 @@ impl FetchError {
             Self::Tls(_) => "UPSTREAM_TLS",
             Self::Status { .. } => "UPSTREAM_STATUS",
             Self::Unreachable(_) => "UPSTREAM_UNREACHABLE",
+            Self::Credentials(_) => "CREDENTIALS_UNREADABLE",
         }
     }
 
@@ -210,7 +217,8 @@ impl FetchError {
             | Self::Invalid { .. }
             | Self::Tls(_)
             | Self::Status { .. }
-            | Self::Unreachable(_) => false,
+            | Self::Unreachable(_)
+            | Self::Credentials(_) => false,
         }
     }
 
@@ -218,6 +226,8 @@ impl FetchError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            // It says nothing about the artifact, which must not be withheld for it.
+            Self::Credentials(_) => Some(CREDENTIALS_PAUSE),
             Self::ChecksumMismatch { .. }
             | Self::SizeMismatch { .. }
             | Self::Differs
@@ -244,7 +254,8 @@ impl FetchError {
             | Self::Timeout(_)
             | Self::Tls(_)
             | Self::Status { .. }
-            | Self::Unreachable(_) => self,
+            | Self::Unreachable(_)
+            | Self::Credentials(_) => self,
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Cloud {
     config: Config,
     sdk: SdkConfig,
     context: Context,
+    #[cfg(feature = "fetcher-https")]
+    repositories: super::opened::OpenRepositories,
 }
 
 impl Cloud {
@@ -58,13 +60,20 @@ impl Cloud {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
         let max_age = config.catalogue_max_age_seconds;
-        let settings = Settings {
+        #[cfg_attr(not(feature = "fetcher-https"), expect(unused_mut, reason = "nothing is linked"))]
+        let mut settings = Settings {
             catalogue_max_age_ms: max_age
                 .map_or(CATALOGUE_MAX_AGE_MS, |seconds| seconds.saturating_mul(1_000)),
             copy_at_once_max_bytes: COPY_AT_ONCE_MAX_BYTES,
             read_budget: Some(READ_BUDGET),
             slice_budget_ms: SLICE_BUDGET_MS,
-            ..settings(&config, &base_url)?
+            ..settings(&config, &base_url)
+        };
+        #[cfg(feature = "fetcher-https")]
+        let repositories = {
+            let mut opened = super::opened::OpenRepositories::new(&config)?;
+            opened.link(&config, &mut settings.repositories)?;
+            opened
         };
         let context = Context {
             store: Store::new(Arc::new(DynamoItems::new(&sdk, table.clone()))),
@@ -73,7 +82,13 @@ impl Cloud {
             settings: Arc::new(settings),
             tasks: None,
         };
-        Ok(Self { config, sdk, context })
+        Ok(Self {
+            config,
+            sdk,
+            context,
+            #[cfg(feature = "fetcher-https")]
+            repositories,
+        })
     }
 
     /// What every use case is given.
@@ -127,11 +142,11 @@ impl Cloud {
     /// # Errors
     /// [`WiringError`]
     #[cfg(all(feature = "s3", feature = "fetcher-https"))]
-    pub fn checker(&self) -> Result<crate::app::external::Checker, WiringError> {
+    pub fn checker(&mut self) -> Result<crate::app::external::Checker, WiringError> {
         const COPY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(780);
         let objects = self.s3()?.with_copy_timeout(COPY_TIMEOUT);
-        let fetcher = super::fetcher(&self.config)?;
-        Ok(crate::app::external::Checker { fetcher: Arc::new(fetcher), objects: Arc::new(objects) })
+        let fetcher = self.repositories.fetcher(&self.config)?;
+        Ok(crate::app::external::Checker { fetcher, objects: Arc::new(objects) })
     }
 
     /// Who answers questions. Nothing is asked of KMS before the first that needs a signature.

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use super::{WiringError, fetcher, mode, settings};
+use super::{WiringError, mode, opened::OpenRepositories, settings};
 use crate::{
     adapters::{
         clock::{SystemClock, SystemEntropy},
@@ -62,11 +62,15 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let bell = Arc::new(Bell::default());
+    let mut settings = settings(config, &base_url);
+    let mut repositories = OpenRepositories::new(config)?;
+    repositories.link(config, &mut settings.repositories)?;
+    repositories.check(clock.now_ms()).await?;
     let context = Context {
         store: Store::new(Arc::clone(&items) as _),
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&entropy)),
         clock,
-        settings: Arc::new(settings(config, &base_url)?),
+        settings: Arc::new(settings),
         tasks: Some(Arc::clone(&bell) as _),
     };
     let Storage::Filesystem { root } = &config.storage else {
@@ -78,7 +82,7 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     let objects = Arc::new(objects);
     let (signing, signing_keys) = signing(config, &context).await?;
     let decider = Arc::new(Decider::new(context.clone(), signing));
-    let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
+    let checker = Checker { fetcher: repositories.fetcher(config)?, objects: Arc::clone(&objects) as _ };
     Ok(Embedded {
         context,
         objects: Arc::clone(&objects) as _,

@@ -132,18 +132,18 @@ async fn an_object_that_is_gone_is_not_found() {
 async fn a_signed_link_opens_the_object_and_no_other() {
     let repository = Repository::with(true).await;
     let links = SignedLinks::new(&repository.credentials).unwrap();
-    let link = |at: i64| {
+    let link = async |at: i64| {
         let url = repository.url(KEY);
         let request = LinkRequest { url: &url, validators: None, file_name: Some("editor.msi"), now: at };
-        links.link(&request).unwrap()
+        links.link(&request).await.unwrap()
     };
-    let answer = get(&link(now()), None).await;
+    let answer = get(&link(now()).await, None).await;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"editor.msi\"");
-    assert_eq!(bytes_at(&link(now())).await, CONTENT);
-    assert_eq!(get(&link(now() - 3_600_000), None).await.status(), 403, "it has ended");
+    assert_eq!(bytes_at(&link(now()).await).await, CONTENT);
+    assert_eq!(get(&link(now() - 3_600_000).await, None).await.status(), 403, "it has ended");
     assert_eq!(
-        get(&link(now()).replace("editor%20", "other%20"), None).await.status(),
+        get(&link(now()).await.replace("editor%20", "other%20"), None).await.status(),
         403,
         "another object"
     );

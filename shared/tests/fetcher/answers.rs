@@ -228,3 +228,47 @@ async fn no_error_repeats_the_query_of_a_presigned_url() {
         assert!(!chain(&error).contains("s3cret"), "{}", chain(&error));
     }
 }
+
+/// A gzip stream of a million zeros, of about a kilobyte.
+fn bomb() -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, &[0; 1 << 20]).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_gzip_bomb_is_never_unpacked() {
+    let bomb = bomb();
+    let head = |more: &str| format!("HTTP/1.1 200 OK\nContent-Length: {}{more}", bomb.len());
+    let said = answering(answer(&head("\nContent-Encoding: gzip"), &bomb)).await;
+    assert_eq!(fetch(&said).await.unwrap_err().code(), "UPSTREAM_INVALID");
+    // One that is not said to be one is so many bytes.
+    let declared = bomb.len() as u64;
+    let unsaid = answering(answer(&head(""), &bomb)).await;
+    let error = fetch_within(FetchLimits::default(), &unsaid, declared).await.unwrap_err();
+    let found = digest(&bomb);
+    assert!(matches!(error, FetchError::ChecksumMismatch { found: read, .. } if read == found), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_head_of_ten_megabytes_is_given_up() {
+    let line = format!("X-Filler: {}\r\n", "x".repeat(1000)).into_bytes();
+    let steps = vec![
+        Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()),
+        Step::Repeat(line, 10 << 10),
+        Step::Send(b"\r\n".to_vec()),
+    ];
+    let error = fetch(&answering(steps).await).await.unwrap_err();
+    assert_eq!((error.code(), error.definite()), ("UPSTREAM_INVALID", false));
+}
+
+#[tokio::test]
+async fn a_drip_is_given_up() {
+    // A byte every 500 ms under limits that are a twentieth of the real ones: as one every ten seconds.
+    let drip = [
+        answer("HTTP/1.1 200 OK\nContent-Length: 15", b""),
+        vec![Step::Drip(15, Duration::from_millis(500))],
+    ];
+    let error = fetch_in_a_hurry(&answering(drip.concat()).await).await.unwrap_err();
+    assert_eq!((error.code(), error.definite()), ("UPSTREAM_TIMEOUT", false));
+}

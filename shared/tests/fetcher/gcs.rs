@@ -125,8 +125,8 @@ async fn a_link_for_a_client_leads_to_the_generation_that_was_proved_and_opens_i
     let fetched = read(&fetcher(&server, &network, vec![entry()]), &request(URL)).await.unwrap();
     let url = request(URL).url;
     let validators = Some(&fetched.validators);
-    let link =
-        links.link(&LinkRequest { url: &url, validators, file_name: Some("e.msi"), now: NOW }).unwrap();
+    let request_of = LinkRequest { url: &url, validators, file_name: Some("e.msi"), now: NOW };
+    let link = links.link(&request_of).await.unwrap();
     assert!(
         link.contains("&generation=7&response-content-disposition=attachment%3B%20filename%3D%22e.msi%22&")
     );

@@ -131,6 +131,16 @@ async fn five_redirects_are_followed_and_a_sixth_is_not() {
 }
 
 #[tokio::test]
+async fn a_redirect_loop_ends() {
+    let server = redirecting("/go").await;
+    let network = Arc::new(Network::to(&server));
+    let error =
+        fetcher(&server, &network, Vec::new()).fetch(&request("https://pub.test/go")).await.unwrap_err();
+    assert_eq!((error.code(), error.definite()), ("TOO_MANY_REDIRECTS", false));
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[tokio::test]
 async fn a_redirect_without_a_target_is_invalid() {
     let server = Server::start(Identity::Trusted, |_| crate::world::answer("HTTP/1.1 302 Found", b"")).await;
     assert_eq!(crate::world::fetch(&server).await.unwrap_err().code(), "UPSTREAM_INVALID");
@@ -171,6 +181,21 @@ async fn certificates_are_checked_against_the_public_roots_and_the_name() {
     let error =
         fetcher(&server, &network, Vec::new()).fetch(&request("https://other.example/a")).await.unwrap_err();
     assert_eq!(error.code(), "UPSTREAM_TLS", "a certificate for other names");
+}
+
+#[tokio::test]
+async fn no_byte_is_asked_of_a_host_whose_certificate_is_expired_self_signed_or_for_another_name() {
+    for (identity, url) in [
+        (Identity::Expired, "https://pub.test/a"),
+        (Identity::SelfSigned, "https://pub.test/a"),
+        (Identity::Trusted, "https://other.example/a"),
+    ] {
+        let server = Server::start(identity, |_| ok(BODY)).await;
+        let network = Arc::new(Network::to(&server).answering("other.example", &[&["8.8.8.8"]]));
+        let error = fetcher(&server, &network, Vec::new()).fetch(&request(url)).await.unwrap_err();
+        assert_eq!((error.code(), error.definite()), ("UPSTREAM_TLS", false), "{identity:?}");
+        assert!(server.requests().is_empty(), "{identity:?}");
+    }
 }
 
 #[tokio::test]

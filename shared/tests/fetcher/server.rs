@@ -61,7 +61,7 @@ pub(crate) struct Server {
 }
 
 /// The hosts that the certificate is for.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "pub.test",
     "cdn.test",
     "private.test",
@@ -70,6 +70,7 @@ const NAMES: [&str; 9] = [
     "api.github.com",
     "github.com.cdn.test",
     "acme.jfrog.test",
+    "objects.test",
     "storage.googleapis.com",
 ];
 
@@ -100,7 +101,7 @@ impl Server {
         Self { address, ca_pem, requests }
     }
 
-    /// The heads of all requests so far.
+    /// The heads of all requests so far, and the bodies of those that have one.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -114,7 +115,13 @@ where
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    let head = String::from_utf8(head).unwrap();
+    let mut head = String::from_utf8(head).unwrap();
+    let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok();
+    if let Some(length) = head.lines().find_map(length) {
+        let mut body: Vec<u8> = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        head.push_str(&String::from_utf8(body).unwrap());
+    }
     seen.lock().unwrap().push(head.clone());
     for step in script(&head) {
         match step {

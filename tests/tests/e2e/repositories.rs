@@ -129,7 +129,6 @@ async fn a_file_of_artifactory_is_proved_by_its_checksum_and_its_clients_authent
     let key = "Bearer an-access-token";
     let said = vec![("X-Checksum-Sha256".to_owned(), sha256(&bytes))];
     let url = host.serve("/artifactory/releases/editor.msi", Page::Guarded(key.into(), said, bytes.clone()));
-    api.post("/v1/artifacts", &reference(&url, &bytes, "public")).await.refused(422, "");
     let artifact = settled(&api, &url, &bytes, "client_authenticates").await;
     assert_eq!((&artifact["state"], &artifact["verification"]), (&json!("AVAILABLE"), &json!("REPOSITORY")));
     // The second way: the document about the file.
@@ -149,6 +148,63 @@ async fn a_file_of_artifactory_is_proved_by_its_checksum_and_its_clients_authent
     api.publish(&product, "1.0.0", json!({"artifacts": [msi(id)]})).await;
     let decision = api.decide(&product, "0.9.0", json!({})).await;
     assert_eq!(decision["artifact"]["access"], "client_authenticates", "{decision}");
+}
+
+#[tokio::test]
+async fn a_private_file_of_artifactory_is_downloaded_through_a_url_that_it_signs() {
+    let (host, bytes) = (Host::start().await, installer(50_000));
+    let (_file, credentials) = secret("an-access-token");
+    let server = Server::start_with(&host.repository("jfrog", "/artifactory/releases", &credentials));
+    let api = server.admin();
+    let key = "Bearer an-access-token";
+    let said = vec![("X-Checksum-Sha256".to_owned(), sha256(&bytes))];
+    let url = host.serve("/artifactory/releases/editor.msi", Page::Guarded(key.into(), said, bytes.clone()));
+    let artifact = settled(&api, &url, &bytes, "public").await;
+    assert_eq!(artifact["state"], "AVAILABLE", "{artifact}");
+    let path = format!("/v1/artifacts/{}/download", text(&artifact, "artifact_id"));
+    let client = server.anonymous();
+    // Most editions of Artifactory sign nothing.
+    let refused = client.get(&path).await.refused(409, "LINK_REFUSED");
+    assert!(refused.to_string().contains("client_authenticates"), "{refused}");
+    let signed = format!("{url}?sig=eyJ.abc");
+    let page = Page::Guarded(key.into(), vec![], signed.clone().into_bytes());
+    host.serve("/artifactory/api/signed/url", page);
+    let sent = client.get(&path).await;
+    assert_eq!(
+        (sent.status, sent.header("location"), sent.header("cache-control")),
+        (302, &*signed, "no-store")
+    );
+    host.serve("/artifactory/api/signed/url", Page::Status(429));
+    let busy = client.get(&path).await;
+    assert_eq!((busy.status, busy.header("retry-after")), (503, "5"));
+    assert!(!server.log().contains("an-access-token"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_private_asset_of_github_is_downloaded_through_the_redirect_of_the_api() {
+    let (host, objects, bytes) = (Host::start().await, Host::start().await, installer(50_000));
+    let (_file, credentials) = secret("ghp_s3cret");
+    let server = Server::start_with(&host.repository("github", "/acme/editor", &credentials));
+    let api = server.admin();
+    let asset = json!({"id": 7, "name": "editor.msi", "state": "uploaded", "size": bytes.len(),
+        "digest": format!("sha256:{}", sha256(&bytes))});
+    let release = json!({"tag_name": "v1.0", "assets": [asset]}).to_string().into_bytes();
+    let page = Page::Guarded("Bearer ghp_s3cret".into(), vec![], release);
+    host.serve("/api/v3/repos/acme/editor/releases/tags/v1.0", page);
+    let link = objects.url("/blob?sp=r&sig=abc");
+    let by_id = "/api/v3/repos/acme/editor/releases/assets/7";
+    host.serve(by_id, Page::Redirect(link.clone()));
+    let url = host.url("/acme/editor/releases/download/v1.0/editor.msi");
+    let artifact = settled(&api, &url, &bytes, "token").await;
+    assert_eq!((&artifact["state"], &artifact["verification"]), (&json!("AVAILABLE"), &json!("REPOSITORY")));
+    let path = format!("/v1/artifacts/{}/download", text(&artifact, "artifact_id"));
+    server.anonymous().get(&path).await.refused(401, "");
+    let sent = api.get(&path).await;
+    assert_eq!((sent.status, sent.header("location")), (302, &*link));
+    assert!(objects.seen().is_empty(), "the bytes are the client's to read");
+    // What the link leads to is that asset; one that replaced it is another.
+    host.serve(by_id, Page::Status(404));
+    api.get(&path).await.refused(409, "LINK_REFUSED");
 }
 
 #[tokio::test]
@@ -188,7 +244,7 @@ async fn credentials_in_another_form_than_their_repository_needs_stop_the_start_
     for place in ["secretsmanager:arn", "ssm:name"] {
         server.configure(&host.repository("s3", "/b", &format!(", credentials: \"{place}\"")));
         let said = server.refused_start();
-        assert!(said.contains("not built yet"), "{said}");
+        assert!(said.contains("AWS_REGION"), "how AWS is reached is not said: {said}");
     }
 }
 

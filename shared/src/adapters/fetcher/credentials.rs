@@ -1,18 +1,26 @@
-//! What opens a private repository: a header, or a key that signs each request.
+//! What opens a private repository: a header, or a key that signs each request. It is given here, or kept elsewhere and
+//! read when it is needed.
+
+mod kept;
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{
+    HeaderName, HeaderValue,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 
-use super::v4::Key;
-#[cfg(feature = "fetcher-https")]
-use super::v4::Request;
-#[cfg(feature = "fetcher-https")]
-use crate::domain::external_url::ExternalUrl;
-use crate::domain::secret::Secret;
+use self::kept::Kept;
+use super::v4::{Key, Request};
+use crate::{
+    domain::{
+        external_url::ExternalUrl,
+        secret::{Secret, SecretReference},
+    },
+    ports::{fetcher::Cause, secrets::Secrets},
+};
 
 /// How long a request of our own that is signed in its URL is good for, in seconds.
-#[cfg(feature = "fetcher-https")]
 const OWN_SECONDS: u32 = 900;
 
 /// What a repository is, and so by which means it proves bytes.
@@ -33,12 +41,18 @@ pub enum Kind {
 
 /// What opens a private repository; `Debug` hides it.
 #[derive(Debug, Clone)]
-pub struct Credentials(Opener);
+pub struct Credentials(Source);
 
 #[derive(Debug, Clone)]
-enum Opener {
+enum Source {
+    Given(Opener),
+    Kept(Arc<Kept>),
+}
+
+/// What opens one repository at a moment.
+#[derive(Debug, Clone)]
+pub(super) enum Opener {
     /// One header with a secret value.
-    #[cfg_attr(not(feature = "fetcher-https"), expect(dead_code, reason = "only the fetcher sends it"))]
     Header(HeaderName, Secret),
     /// A key that signs each request.
     Key(Arc<Key>),
@@ -61,7 +75,6 @@ pub enum CredentialsError {
 }
 
 /// What is sent with one request to open it.
-#[cfg(feature = "fetcher-https")]
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     /// The path and query to ask for, where they are other than those of the URL.
@@ -85,7 +98,7 @@ impl Credentials {
     pub fn header(name: &str, value: Secret) -> Result<Self, CredentialsError> {
         let name = name.parse().map_err(|_| CredentialsError::Header)?;
         HeaderValue::from_str(value.reveal()).map_err(|_| CredentialsError::Header)?;
-        Ok(Self(Opener::Header(name, value)))
+        Ok(Self(Source::Given(Opener::Header(name, value))))
     }
 
     /// What an operator gave for a repository of this kind: a token or the whole value of `Authorization` for `JFrog` and
@@ -100,49 +113,86 @@ impl Credentials {
             Kind::Jfrog | Kind::GitHub => {
                 Self::authorization(Secret::new(format!("Bearer {}", text.reveal())))
             }
-            Kind::S3 => Ok(Self(Opener::Key(Arc::new(Key::aws(text, region)?)))),
-            Kind::Gcs => Ok(Self(Opener::Key(Arc::new(Key::google(text)?)))),
+            Kind::S3 => Ok(Self::signs(Key::aws(text, region)?)),
+            Kind::Gcs => Ok(Self::signs(Key::google(text)?)),
         }
     }
 
-    /// The key, where requests are signed.
-    pub(super) fn key(&self) -> Option<Arc<Key>> {
+    /// What is kept elsewhere: read when it is first needed, again after five minutes, and where the repository no longer
+    /// takes it.
+    pub fn kept(kind: Kind, region: &str, secrets: Arc<dyn Secrets>, reference: SecretReference) -> Self {
+        Self(Source::Kept(Arc::new(Kept::new(kind, region.to_owned(), secrets, reference))))
+    }
+
+    pub(super) fn signs(key: Key) -> Self {
+        Self(Source::Given(Opener::Key(Arc::new(key))))
+    }
+
+    /// Whether they are a key that signs requests.
+    pub(super) fn sign(&self) -> bool {
         match &self.0 {
-            Opener::Header(..) => None,
-            Opener::Key(key) => Some(Arc::clone(key)),
+            Source::Given(Opener::Header(..)) => false,
+            Source::Given(Opener::Key(_)) => true,
+            Source::Kept(kept) => kept.signs(),
         }
     }
 
+    /// Reads them, where they are kept elsewhere: what is wrong with them is said now.
+    ///
+    /// # Errors
+    /// The cause: [`SecretUnreadable`](crate::ports::secrets::SecretUnreadable) or [`CredentialsError`].
+    pub async fn check(&self, now: i64) -> Result<(), Cause> {
+        self.opener(now).await.map(|_| ())
+    }
+
+    /// What they are now.
+    pub(super) async fn opener(&self, now: i64) -> Result<Opener, Cause> {
+        match &self.0 {
+            Source::Given(opener) => Ok(opener.clone()),
+            Source::Kept(kept) => kept.opener(now).await,
+        }
+    }
+
+    /// Reads them again after the repository did not take them; whether they are others now.
+    pub(super) async fn others(&self, now: i64) -> bool {
+        match &self.0 {
+            Source::Given(_) => false,
+            Source::Kept(kept) => kept.others(now).await,
+        }
+    }
+}
+
+impl Opener {
     /// What opens one request. `headers` are sent besides; those of them that must be covered by a signature are.
-    #[cfg(feature = "fetcher-https")]
     pub(super) fn open(
         &self,
         method: &str,
         url: &ExternalUrl,
         headers: &[(HeaderName, String)],
+        body: &[u8],
         now: i64,
     ) -> Option<Opened> {
-        let key = match &self.0 {
-            Opener::Header(name, value) => {
+        let key = match self {
+            Self::Header(name, value) => {
                 let headers = vec![(name.clone(), secret(value.reveal())?)];
                 return Some(Opened { target: None, headers });
             }
-            Opener::Key(key) => key,
+            Self::Key(key) => key,
         };
-        let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-"));
+        let covered = |name: &HeaderName| *name == CONTENT_TYPE || name.as_str().starts_with("x-amz-");
+        let own = headers.iter().filter(|(name, _)| covered(name));
         let own: Vec<_> = own.map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let request = Request { method, url, query: &[], headers: &own, now };
         let Key::Aws { .. } = key.as_ref() else {
             let target = key.in_query(&Request { headers: &[], ..request }, OWN_SECONDS)?;
             return Some(Opened { target: Some(target), headers: Vec::new() });
         };
-        let (target, signed) = key.in_headers(&request)?;
+        let (target, signed) = key.in_headers(&request, body)?;
         let signed = signed.into_iter().map(|(name, value)| Some((name.parse().ok()?, secret(&value)?)));
         Some(Opened { target: Some(target), headers: signed.collect::<Option<_>>()? })
     }
 }
 
-#[cfg(feature = "fetcher-https")]
 fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);

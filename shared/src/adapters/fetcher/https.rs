@@ -9,9 +9,11 @@ mod connect;
 mod entry;
 mod exchange;
 mod limits;
+mod links;
 mod network;
 mod retry_after;
 mod says;
+mod secrets;
 mod tls;
 
 use std::sync::Arc;
@@ -30,7 +32,9 @@ use self::{
 pub use self::{
     entry::HttpsRepository,
     limits::FetchLimits,
+    links::AskedLinks,
     network::{Dialer, Resolver, SystemNetwork},
+    secrets::{AwsAccess, AwsSecrets},
     tls::TlsError,
 };
 use crate::{
@@ -104,8 +108,7 @@ impl HttpsFetcher {
         let mut url = ExternalUrl::parse(given.as_str(), &rules).map_err(|error| refused(0, error))?;
         let mut entry = first;
         for hop in 1..=self.limits.max_redirects.saturating_add(1) {
-            let road = self.road(entry);
-            let location = match ask(&road, &url, asked, entry.and_then(Entry::credentials)).await? {
+            let location = match self.ask_once(&url, asked, entry).await? {
                 Answer::Bytes(answer) => return Ok((answer, url, entry.is_some())),
                 Answer::Redirect(location) => location,
             };
@@ -114,6 +117,24 @@ impl HttpsFetcher {
             }
         }
         Err(FetchError::TooManyRedirects { limit: self.limits.max_redirects })
+    }
+
+    /// Asks without following; again where what opened it is another by now.
+    async fn ask_once(
+        &self,
+        url: &ExternalUrl,
+        asked: &Ask,
+        entry: Option<&Entry>,
+    ) -> Result<Answer, FetchError> {
+        let (road, credentials) = (self.road(entry), entry.and_then(Entry::credentials));
+        match (ask(&road, url, asked, credentials).await, credentials) {
+            (Err(FetchError::Status { status: 401 | 403, retry_after: None }), Some(credentials))
+                if credentials.others(asked.now).await =>
+            {
+                ask(&road, url, asked, Some(credentials)).await
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Where a redirect leads. What the first URL's repository opens (credentials, private addresses, certificates) holds

@@ -1,9 +1,10 @@
 //! Links that are signed for clients, where a repository has signed URLs.
 
-use std::sync::Arc;
+use async_trait::async_trait;
 
 use super::{
     Credentials,
+    credentials::Opener,
     v4::{Key, Request},
 };
 use crate::ports::links::{LinkError, LinkRequest, Links};
@@ -13,17 +14,21 @@ const SECONDS: u32 = 900;
 
 /// Signs links to objects of S3, `MinIO` and Google Cloud Storage.
 #[derive(Debug)]
-pub struct SignedLinks(Arc<Key>);
+pub struct SignedLinks(Credentials);
 
 impl SignedLinks {
     /// Signs with these credentials; nothing where they are none that sign.
     pub fn new(credentials: &Credentials) -> Option<Self> {
-        credentials.key().map(Self)
+        credentials.sign().then(|| Self(credentials.clone()))
     }
 }
 
+#[async_trait]
 impl Links for SignedLinks {
-    fn link(&self, request: &LinkRequest<'_>) -> Result<String, LinkError> {
+    async fn link(&self, request: &LinkRequest<'_>) -> Result<String, LinkError> {
+        let opener = self.0.opener(request.now).await;
+        let opener = opener.map_err(|cause| LinkError::Unavailable { retry_after: None, cause })?;
+        let Opener::Key(key) = opener else { return Err(LinkError::Unsigned) };
         let disposition = request.file_name.map(|name| format!("attachment; filename=\"{name}\""));
         let mut query = Vec::new();
         if let Some(disposition) = &disposition {
@@ -32,12 +37,12 @@ impl Links for SignedLinks {
         // What was proved is one generation: a link to whatever is there now would not be to it.
         let version = request.validators.and_then(|validators| validators.version.as_deref());
         let named = request.url.path_and_query().contains("generation=");
-        if let (Key::Google { .. }, Some(version), false) = (self.0.as_ref(), version, named) {
+        if let (Key::Google { .. }, Some(version), false) = (key.as_ref(), version, named) {
             query.push(("generation", version));
         }
         let signed =
             Request { method: "GET", url: request.url, query: &query, headers: &[], now: request.now };
-        let target = self.0.in_query(&signed, SECONDS).ok_or(LinkError)?;
+        let target = key.in_query(&signed, SECONDS).ok_or(LinkError::Unsigned)?;
         Ok(format!("{}://{}{target}", request.url.scheme(), request.url.authority()))
     }
 }

@@ -13,14 +13,10 @@ use crate::domain::{external_url::ExternalUrl, secret::Secret};
 
 /// What stands for the digest of a body that is not signed.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
-/// The digest of no body.
-#[cfg(any(feature = "fetcher-https", test))]
-const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
 /// A key that signs requests.
 pub(super) enum Key {
     /// Of Amazon, or of whoever speaks S3.
-    Aws { id: String, secret: Secret, session_token: Option<Secret>, region: String },
+    Aws { id: String, secret: Secret, session_token: Option<Secret>, region: String, service: &'static str },
     /// Of a service account of Google.
     Google { email: String, key: Box<rsa::KeyPair> },
 }
@@ -61,7 +57,7 @@ impl Key {
             return Err(CredentialsError::AccessKey);
         }
         let secret = Secret::new(secret.to_owned());
-        Ok(Self::Aws { id: id.to_owned(), secret, session_token, region: region.to_owned() })
+        Ok(Self::Aws { id: id.to_owned(), secret, session_token, region: region.to_owned(), service: "s3" })
     }
 
     /// The key file of a service account, as Google hands it out.
@@ -103,15 +99,19 @@ impl Key {
         Some(format!("{path}?{query}&{prefix}-Signature={signature}"))
     }
 
-    /// The path and query in the spelling that was signed, and the headers that carry the signature: Amazon's dialect
-    /// alone.
-    #[cfg(any(feature = "fetcher-https", test))]
-    pub(super) fn in_headers(&self, request: &Request<'_>) -> Option<(String, Vec<(&'static str, String)>)> {
+    /// The path and query in the spelling that was signed, and the headers that carry the signature and cover the body:
+    /// Amazon's dialect alone.
+    pub(super) fn in_headers(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+    ) -> Option<(String, Vec<(&'static str, String)>)> {
         let Self::Aws { id, session_token, .. } = self else { return None };
         let algorithm = "AWS4-HMAC-SHA256";
         let date = date(request.now)?;
         let scope = self.scope(&date)?;
-        let mut sent = vec![("x-amz-content-sha256", EMPTY.to_owned()), ("x-amz-date", date.clone())];
+        let payload = hex(&Sha256::digest(body));
+        let mut sent = vec![("x-amz-content-sha256", payload.clone()), ("x-amz-date", date.clone())];
         if let Some(token) = session_token {
             sent.push(("x-amz-security-token", token.reveal().to_owned()));
         }
@@ -121,7 +121,7 @@ impl Key {
         let mut query = query_of(request);
         query.sort();
         let (path, query) = (encode(decode(request.url.path()), true), joined(&query));
-        let text = to_sign(request.method, &path, &query, &headers, EMPTY, algorithm, &date, &scope);
+        let text = to_sign(request.method, &path, &query, &headers, &payload, algorithm, &date, &scope);
         let signature = self.sign(&text, &date)?;
         let names = names(&headers);
         let value =
@@ -133,16 +133,16 @@ impl Key {
     fn scope(&self, date: &str) -> Option<String> {
         let day = date.get(..8)?;
         Some(match self {
-            Self::Aws { region, .. } => format!("{day}/{region}/s3/aws4_request"),
+            Self::Aws { region, service, .. } => format!("{day}/{region}/{service}/aws4_request"),
             Self::Google { .. } => format!("{day}/auto/storage/goog4_request"),
         })
     }
 
     fn sign(&self, text: &str, date: &str) -> Option<String> {
         match self {
-            Self::Aws { secret, region, .. } => {
+            Self::Aws { secret, region, service, .. } => {
                 let first = format!("AWS4{}", secret.reveal());
-                let parts = [date.get(..8)?, region, "s3", "aws4_request"];
+                let parts = [date.get(..8)?, region, service, "aws4_request"];
                 let key = parts.iter().fold(first.into_bytes(), |key, part| mac(&key, part.as_bytes()));
                 Some(hex(&mac(&key, text.as_bytes())))
             }

@@ -125,7 +125,19 @@ pub(super) async fn read(
 }
 
 /// Reads a document of a repository's API.
-pub(super) async fn document(mut answer: Opened, pace: &Pace<'_>) -> Result<serde_json::Value, FetchError> {
+pub(super) async fn document(answer: Opened, pace: &Pace<'_>) -> Result<serde_json::Value, FetchError> {
+    serde_json::from_slice(&small(answer, pace).await?).map_err(|error| FetchError::Invalid {
+        reason: "the repository's document is none",
+        source: Some(Box::new(error)),
+    })
+}
+
+/// Reads a short text.
+pub(super) async fn words(answer: Opened, pace: &Pace<'_>) -> Result<String, FetchError> {
+    String::from_utf8(small(answer, pace).await?).map_err(|_| invalid("the repository's answer is no text"))
+}
+
+async fn small(mut answer: Opened, pace: &Pace<'_>) -> Result<Vec<u8>, FetchError> {
     let mut bytes = Vec::new();
     let read = |bytes: &Vec<u8>| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     while let Some(frame) = pace.wait(read(&bytes), answer.response.body_mut().frame()).await? {
@@ -135,8 +147,5 @@ pub(super) async fn document(mut answer: Opened, pace: &Pace<'_>) -> Result<serd
             return Err(invalid("the repository's document is too long"));
         }
     }
-    serde_json::from_slice(&bytes).map_err(|error| FetchError::Invalid {
-        reason: "the repository's document is none",
-        source: Some(Box::new(error)),
-    })
+    Ok(bytes)
 }

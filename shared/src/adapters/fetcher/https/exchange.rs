@@ -6,18 +6,18 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HOST, LAST_MODIFIED,
-        LOCATION, USER_AGENT,
+        ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST,
+        LAST_MODIFIED, LOCATION, USER_AGENT,
     },
 };
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{connect::Road, retry_after};
 use crate::{
-    adapters::fetcher::credentials::{Credentials, Opened as Opener},
+    adapters::fetcher::credentials::{Credentials, Opened as Opening, Opener},
     domain::{artifact::Validators, external_url::ExternalUrl},
     ports::fetcher::FetchError,
 };
@@ -33,17 +33,25 @@ pub(super) struct Ask {
     pub(super) method: Method,
     /// Sent to every host on the way: nothing secret.
     pub(super) headers: Vec<(HeaderName, String)>,
+    /// Empty but with `POST`.
+    pub(super) body: Bytes,
     /// Unix milliseconds.
     pub(super) now: i64,
 }
 
 impl Ask {
     pub(super) fn get(now: i64) -> Self {
-        Self { method: Method::GET, headers: Vec::new(), now }
+        Self { method: Method::GET, headers: Vec::new(), body: Bytes::new(), now }
     }
 
     pub(super) fn head(now: i64) -> Self {
-        Self { method: Method::HEAD, headers: Vec::new(), now }
+        Self { method: Method::HEAD, ..Self::get(now) }
+    }
+
+    /// A question with a JSON document, of this media type.
+    pub(super) fn post(now: i64, media: &str, document: &serde_json::Value) -> Self {
+        let asked = Self { method: Method::POST, body: document.to_string().into(), ..Self::get(now) };
+        asked.with(CONTENT_TYPE, media)
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -82,7 +90,21 @@ pub(super) async fn ask(
     ask: &Ask,
     credentials: Option<&Credentials>,
 ) -> Result<Answer, FetchError> {
-    let request = request(url, ask, credentials)?;
+    judge(send(road, url, ask, credentials).await?, ask)
+}
+
+/// Sends the request; the answer has whatever status it has.
+pub(super) async fn send(
+    road: &Road<'_>,
+    url: &ExternalUrl,
+    ask: &Ask,
+    credentials: Option<&Credentials>,
+) -> Result<Opened, FetchError> {
+    let opener = match credentials {
+        Some(credentials) => Some(credentials.opener(ask.now).await.map_err(FetchError::Credentials)?),
+        None => None,
+    };
+    let request = request(url, ask, opener.as_ref())?;
     let wire = TokioIo::new(road.connect(url).await?);
     let (mut sender, connection) = http1::Builder::new()
         .max_header_size(MAX_HEAD_BYTES)
@@ -96,18 +118,18 @@ pub(super) async fn ask(
         .await
         .map_err(|_| FetchError::Timeout("the head of the answer"))?
         .map_err(broken)?;
-    judge(response, ask, connection)
+    Ok(Opened { response, _connection: connection })
 }
 
 fn request(
     url: &ExternalUrl,
     ask: &Ask,
-    credentials: Option<&Credentials>,
-) -> Result<Request<Empty<Bytes>>, FetchError> {
+    opener: Option<&Opener>,
+) -> Result<Request<Full<Bytes>>, FetchError> {
     let unsendable = |source| FetchError::Invalid { reason: "the URL cannot be sent in a request", source };
-    let opened = match credentials {
-        Some(credentials) => credentials.open(ask.method.as_str(), url, &ask.headers, ask.now),
-        None => Some(Opener::default()),
+    let opened = match opener {
+        Some(opener) => opener.open(ask.method.as_str(), url, &ask.headers, &ask.body, ask.now),
+        None => Some(Opening::default()),
     };
     let opened = opened.ok_or_else(|| unsendable(None))?;
     let target = opened.target.as_deref().unwrap_or_else(|| url.path_and_query());
@@ -119,7 +141,7 @@ fn request(
         .header(ACCEPT, "*/*")
         .header(ACCEPT_ENCODING, "identity")
         .header(CONNECTION, "close")
-        .body(Empty::new())
+        .body(Full::new(ask.body.clone()))
         .map_err(|error| unsendable(Some(Box::new(error))))?;
     for (name, value) in &ask.headers {
         let value = HeaderValue::from_str(value).map_err(|_| unsendable(None))?;
@@ -131,11 +153,13 @@ fn request(
     Ok(request)
 }
 
-fn judge(response: Response<Incoming>, ask: &Ask, connection: Connection) -> Result<Answer, FetchError> {
+fn judge(answer: Opened, ask: &Ask) -> Result<Answer, FetchError> {
+    let response = &answer.response;
     let headers = response.headers();
     let ranged = ask.headers.iter().any(|(name, _)| *name == http::header::RANGE);
     match response.status() {
         StatusCode::OK => {}
+        StatusCode::CREATED if ask.method == Method::POST => {}
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if ranged => {}
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
@@ -157,7 +181,7 @@ fn judge(response: Response<Incoming>, ask: &Ask, connection: Connection) -> Res
     if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
         return Err(invalid("it is encoded, though the plain bytes were asked for"));
     }
-    Ok(Answer::Bytes(Opened { response, _connection: connection }))
+    Ok(Answer::Bytes(answer))
 }
 
 /// What an answer's head says of the whole artifact.

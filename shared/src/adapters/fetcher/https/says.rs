@@ -173,10 +173,7 @@ impl HttpsFetcher {
         now: i64,
         pace: &Pace<'_>,
     ) -> Result<Said, FetchError> {
-        let parts: Vec<&str> = url.path().split('/').collect();
-        let (Some(api), ["", owner, repository, "releases", "download", tag, name]) =
-            (entry.api(), &parts[..])
-        else {
+        let (Some(api), Some([owner, repository, tag, name])) = (entry.api(), asset(url)) else {
             return Ok(Said::nothing(url));
         };
         let release = own(&format!("{api}/repos/{owner}/{repository}/releases/tags/{tag}"))?;
@@ -189,23 +186,23 @@ impl HttpsFetcher {
         let assets = document.get("assets").and_then(Value::as_array);
         let named =
             |asset: &&Value| asset.get("name").and_then(Value::as_str).is_some_and(|own| same(own, name));
-        let asset = assets.and_then(|assets| assets.iter().find(named));
-        let Some(asset) = asset else { return Err(FetchError::Status { status: 404, retry_after: None }) };
+        let Some(asset) = assets.and_then(|assets| assets.iter().find(named)) else {
+            return Err(FetchError::Status { status: 404, retry_after: None });
+        };
         let member = |name: &str| asset.get(name).and_then(Value::as_str);
         let sha256 = member("digest").and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
         let validators = Validators {
             last_modified: member("updated_at").map(str::to_owned),
             size_bytes: asset.get("size").and_then(Value::as_u64),
             sha256,
+            // What replaces an asset has another id.
+            version: asset.get("id").and_then(Value::as_u64).map(|id| id.to_string()),
             ..Validators::default()
         };
-        let id = asset.get("id").and_then(Value::as_u64);
+        let id = validators.version.as_deref().filter(|_| entry.credentials().is_some());
         // The page of a private asset is for people who are signed in; its bytes come out of the API.
-        match id.filter(|_| entry.credentials().is_some()) {
-            Some(id) => {
-                let from = own(&format!("{api}/repos/{owner}/{repository}/releases/assets/{id}"))?;
-                Ok(Said { validators, from, through_api: true })
-            }
+        match id.and_then(|id| asset_url(url, entry, id)) {
+            Some(from) => Ok(Said { validators, from: from?, through_api: true }),
             None => Ok(Said { validators, ..Said::nothing(url) }),
         }
     }
@@ -215,14 +212,39 @@ fn from_base64(text: &str) -> Option<Sha256> {
     Some(Sha256::from_bytes(STANDARD.decode(text).ok()?.try_into().ok()?))
 }
 
+/// Owner, repository, tag and name in the URL of a release's asset.
+fn asset(url: &ExternalUrl) -> Option<[&str; 4]> {
+    let parts: Vec<&str> = url.path().split('/').collect();
+    match &parts[..] {
+        ["", owner, repository, "releases", "download", tag, name] => Some([owner, repository, tag, name]),
+        _ => None,
+    }
+}
+
+/// Where the API has the bytes of an asset; nothing where the URL is none of an asset, or that is no id.
+pub(super) fn asset_url(
+    url: &ExternalUrl,
+    entry: &Entry,
+    id: &str,
+) -> Option<Result<ExternalUrl, FetchError>> {
+    let (api, [owner, repository, ..]) = (entry.api()?, asset(url)?);
+    let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| own(&format!("{api}/repos/{owner}/{repository}/releases/assets/{id}")))
+}
+
 /// A URL that was put together here.
-fn own(text: &str) -> Result<ExternalUrl, FetchError> {
+pub(super) fn own(text: &str) -> Result<ExternalUrl, FetchError> {
     ExternalUrl::parse(text, &UrlRules::widest()).map_err(|error| refused(0, error))
 }
 
 /// Whether a name in a path is this one, however it is encoded.
 fn same(name: &str, in_path: &str) -> bool {
-    let decoded = in_path.split('%').enumerate().fold(Vec::new(), |mut out, (index, piece)| {
+    decode(in_path) == name.as_bytes()
+}
+
+/// A path without its escapes.
+pub(super) fn decode(path: &str) -> Vec<u8> {
+    path.split('%').enumerate().fold(Vec::new(), |mut out, (index, piece)| {
         match piece.split_at_checked(2).filter(|_| index > 0) {
             Some((escape, rest)) => {
                 out.extend(u8::from_str_radix(escape, 16).ok());
@@ -231,6 +253,5 @@ fn same(name: &str, in_path: &str) -> bool {
             None => out.extend_from_slice(piece.as_bytes()),
         }
         out
-    });
-    decoded == name.as_bytes()
+    })
 }

@@ -72,7 +72,7 @@ fn amazons_example_of_a_presigned_url_gets_its_signature() {
 fn amazons_example_of_a_signed_header_gets_its_signature() {
     let headers = [("range", "bytes=0-9")];
     let request = Request { method: "GET", url: &url(EXAMPLE), query: &[], headers: &headers, now: THEN };
-    let (target, headers) = amazon().in_headers(&request).unwrap();
+    let (target, headers) = amazon().in_headers(&request, b"").unwrap();
     assert_eq!(target, "/test.txt");
     let (_, authorization) = headers.iter().find(|(name, _)| *name == "authorization").unwrap();
     assert_eq!(
@@ -87,7 +87,7 @@ fn amazons_example_of_a_signed_header_gets_its_signature() {
 fn amazons_example_with_parameters_gets_its_signature() {
     let listed = url("https://examplebucket.s3.amazonaws.com/?prefix=J&max-keys=2");
     let request = Request { method: "GET", url: &listed, query: &[], headers: &[], now: THEN };
-    let (target, headers) = amazon().in_headers(&request).unwrap();
+    let (target, headers) = amazon().in_headers(&request, b"").unwrap();
     assert_eq!(target, "/?max-keys=2&prefix=J");
     let (_, authorization) = headers.iter().find(|(name, _)| *name == "authorization").unwrap();
     assert!(
@@ -100,7 +100,7 @@ fn amazons_example_with_parameters_gets_its_signature() {
 fn the_token_of_a_session_is_covered_and_no_secret_is_printed() {
     let key = Key::aws(&Secret::new("AKID:secret:a-session".into()), "eu-central-1").unwrap();
     let request = Request { method: "HEAD", url: &url(EXAMPLE), query: &[], headers: &[], now: THEN };
-    let (_, headers) = key.in_headers(&request).unwrap();
+    let (_, headers) = key.in_headers(&request, b"").unwrap();
     assert!(headers.contains(&("x-amz-security-token", "a-session".into())));
     assert!(headers.iter().any(|(_, value)| value.contains(";x-amz-security-token, ")), "{headers:?}");
     assert!(key.in_query(&request, 60).unwrap().contains("X-Amz-Security-Token=a-session"));
