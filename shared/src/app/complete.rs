@@ -12,7 +12,7 @@ use super::{
     keys,
     register::{claim_access, same_bytes},
     store::{Batch, Stored},
-    uploads::{discard, find},
+    uploads::{discard, discard_beside, find},
 };
 use crate::{
     domain::{
@@ -252,8 +252,11 @@ async fn settle(
         match settle_once(context, caller, leased, proof).await {
             Ok((artifact, served)) => {
                 let upload = &leased.value;
-                discard(objects, upload.upload_id, upload.multipart.as_ref(), served.then_some(proof.key))
-                    .await;
+                if served {
+                    discard_beside(objects, upload, proof.key).await;
+                } else {
+                    discard(objects, upload.upload_id, upload.multipart.as_ref(), None).await;
+                }
                 return Ok(artifact);
             }
             // Either another upload of the same bytes was first, or the lease is gone: look again.
