@@ -151,8 +151,15 @@ mod tests {
             let absent: Option<&str> = None;
             let status = 200_u16;
             tracing::info!(
-                request.id = "é\u{1}", http.status = status, code = absent, ok = true, duration_ms = 1.5,
-                left = -3, not_a_number = f64::NAN, "asked {}", "twice"
+                request.id = "é\u{1}",
+                http.status = status,
+                code = absent,
+                ok = true,
+                duration_ms = 1.5,
+                left = -3,
+                not_a_number = f64::NAN,
+                "asked {}",
+                "twice"
             );
             tracing::warn!(error = %cause, cause = ?cause.kind(), source = &cause as &dyn std::error::Error);
         });
@@ -163,7 +170,10 @@ mod tests {
             "ok": true, "duration_ms": 1.5, "left": -3, "not_a_number": null});
         assert_eq!(first, expected);
         assert_eq!(second["level"], "WARN");
-        assert_eq!((&second["error"], &second["source"]), (&json!(cause.to_string()), &json!(cause.to_string())));
+        assert_eq!(
+            (&second["error"], &second["source"]),
+            (&json!(cause.to_string()), &json!(cause.to_string()))
+        );
         assert_eq!(second["cause"], "Other");
     }
 

@@ -258,9 +258,23 @@ pub async fn discard(
         if Some(key) == served {
             continue;
         }
-        if let Err(error) = objects.delete(&key).await {
-            tracing::warn!(upload.id = %id, error = %error, "stored bytes of an ended upload could not be removed");
-        }
+        remove(objects, id, key).await;
+    }
+}
+
+/// Removes what a completed upload has left beside the key that is served. What came through the locked door has no copy,
+/// unless its bytes came through the other as well: then the copy is left to the sweep, so that a call is spared.
+pub(super) async fn discard_beside(objects: &Arc<dyn Objects>, upload: &Upload, served: ObjectKey) {
+    let id = upload.upload_id;
+    if served != ObjectKey::Locked(id) {
+        return discard(objects, id, upload.multipart.as_ref(), Some(served)).await;
+    }
+    remove(objects, id, ObjectKey::Staging(id)).await;
+}
+
+async fn remove(objects: &Arc<dyn Objects>, id: UploadId, key: ObjectKey) {
+    if let Err(error) = objects.delete(&key).await {
+        tracing::warn!(upload.id = %id, error = %error, "stored bytes of an ended upload could not be removed");
     }
 }
 

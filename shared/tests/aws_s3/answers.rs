@@ -5,10 +5,15 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::{Client, config::timeout::TimeoutConfig};
 use shared::{
-    adapters::objects::s3::S3Objects,
+    adapters::{metadata::memory::MemoryItems, objects::s3::S3Objects},
+    app::{
+        complete::{self, Completed},
+        uploads,
+    },
     contract::objects::{CONTENT, checksum, digest, upload},
-    domain::upload::ObjectKey,
+    domain::{artifact::ArtifactState, upload::ObjectKey},
     ports::objects::{ObjectError, ObjectStat, Objects as _},
+    testing::{build, time::TestClock},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -18,13 +23,13 @@ use tokio::{
 
 use crate::world::{client, some_credentials, store};
 
-const STAGED: &str =
+pub(crate) const STAGED: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 25\r\nETag: \"tag\"\r\nx-amz-version-id: 3/L4+kq\r\n\r\n";
 /// An answer that takes 0.6 seconds.
 const SLOW: &str = "(slow)";
-const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+pub(crate) const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-fn head_of_the_copy() -> String {
+pub(crate) fn head_of_the_copy() -> String {
     let sha256 = checksum(CONTENT);
     format!(
         "HTTP/1.1 200 OK\r\nContent-Length: 25\r\nx-amz-version-id: v2\r\n\
@@ -32,11 +37,11 @@ fn head_of_the_copy() -> String {
     )
 }
 
-fn answer(status: &str, body: &str) -> String {
+pub(crate) fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn error(status: &str, code: &str) -> String {
+pub(crate) fn error(status: &str, code: &str) -> String {
     answer(
         status,
         &format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>so</Message></Error>"),
@@ -50,7 +55,7 @@ async fn scripted<const N: usize>(answers: [String; N]) -> (S3Objects, Arc<Mutex
 }
 
 /// A server with these answers: where it is, and the heads of the requests that it got.
-async fn served<const N: usize>(answers: [String; N]) -> (String, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn served<const N: usize>(answers: [String; N]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -78,7 +83,7 @@ async fn served<const N: usize>(answers: [String; N]) -> (String, Arc<Mutex<Vec<
     (endpoint, asked)
 }
 
-fn proved() -> ObjectStat {
+pub(crate) fn proved() -> ObjectStat {
     ObjectStat { size_bytes: 25, sha256: Some(digest(CONTENT)), version: Some("v2".to_owned()) }
 }
 
@@ -215,4 +220,28 @@ async fn a_copy_that_takes_too_long_is_given_up_and_not_begun_again() {
     let (outcome, asked) = promote_slowly(Duration::from_millis(300)).await;
     assert!(matches!(outcome, Err(ObjectError::Unavailable(_))), "{outcome:?}");
     assert_eq!(asked, 3);
+}
+
+#[tokio::test]
+async fn completing_through_the_locked_door_is_two_calls_and_no_byte_is_read_whatever_the_size() {
+    for size in [5_000_000, 500_000_000, 5_000_000_000] {
+        let head = head_of_the_copy().replace("Content-Length: 25", &format!("Content-Length: {size}"));
+        let (store, asked) = scripted([head, "HTTP/1.1 204 Gone\r\n\r\n".to_owned()]).await;
+        let objects: Arc<dyn shared::ports::objects::Objects> = Arc::new(store);
+        let clock = Arc::new(TestClock::at(1_700_000_000_000));
+        let context = build::context(Arc::new(MemoryItems::default()), &clock, build::settings(), 1);
+        let (caller, initiation) = (build::caller(), build::initiation(CONTENT));
+        let initiation = uploads::Initiation { size_bytes: size, ..initiation };
+        let begun = uploads::initiate(&context, &objects, &caller, &initiation, None).await.unwrap().0;
+        assert!(asked.lock().await.is_empty(), "URLs are signed without asking anybody");
+        let done = complete::complete(&context, &objects, &caller, begun.upload_id, None).await.unwrap();
+        let Completed::Artifact(artifact) = done else { panic!("{done:?}") };
+        assert_eq!((artifact.size_bytes, artifact.state), (size, ArtifactState::Available));
+        let asked = asked.lock().await;
+        let words: Vec<_> = asked.iter().map(|head| head.split('?').next().unwrap().to_owned()).collect();
+        let (locked, staging) = (ObjectKey::Locked(begun.upload_id), ObjectKey::Staging(begun.upload_id));
+        assert_eq!(words.len(), 2, "{asked:?}");
+        assert!(words[0].starts_with(&format!("HEAD /bucket/{locked} ")), "{asked:?}");
+        assert!(words[1].starts_with(&format!("DELETE /bucket/{staging}")), "{asked:?}");
+    }
 }
