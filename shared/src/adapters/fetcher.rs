@@ -4,9 +4,9 @@ mod credentials;
 #[cfg(feature = "fetcher-https")]
 pub mod https;
 mod links;
-mod v4;
 
 pub use self::{
     credentials::{Credentials, CredentialsError, Kind},
     links::SignedLinks,
 };
+pub use super::v4::KeyError;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use super::v4::Key;
 #[cfg(feature = "fetcher-https")]
-use super::v4::Request;
+use crate::adapters::v4::Request;
 #[cfg(feature = "fetcher-https")]
 use crate::domain::external_url::ExternalUrl;
-use crate::domain::secret::Secret;
+use crate::{
+    adapters::v4::{Key, KeyError},
+    domain::secret::Secret,
+};
 
 /// How long a request of our own that is signed in its URL is good for, in seconds.
 #[cfg(feature = "fetcher-https")]
@@ -50,14 +52,9 @@ pub enum CredentialsError {
     /// The name or the value cannot stand in a header.
     #[error("the credentials cannot be sent as a header")]
     Header,
-    /// They are no access key.
-    #[error(
-        "the credentials are to be `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one"
-    )]
-    AccessKey,
-    /// They are no key file of a service account.
-    #[error("the credentials are to be the JSON key file of a service account, with a PKCS#8 key of RSA")]
-    ServiceAccount,
+    /// They are no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// What is sent with one request to open it.
