@@ -96,7 +96,13 @@ impl Key {
             Self::Aws { id, session_token, .. } => {
                 let scope = self.scope(&date(request.now)?)?;
                 let token = session_token.as_ref().map(|token| ("X-Amz-Security-Token", token.reveal()));
-                Unsigned::new(("X-Amz", "AWS4-HMAC-SHA256"), &format!("{id}/{scope}"), token, request, seconds)?
+                Unsigned::new(
+                    ("X-Amz", "AWS4-HMAC-SHA256"),
+                    &format!("{id}/{scope}"),
+                    token,
+                    request,
+                    seconds,
+                )?
             }
             Self::Google { email, .. } => Unsigned::google(email, request, seconds)?,
         };

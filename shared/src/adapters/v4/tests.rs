@@ -115,11 +115,7 @@ fn the_token_of_a_session_is_covered_and_no_secret_is_printed() {
 #[test]
 fn what_is_no_key_is_refused_without_being_repeated() {
     for text in ["", "AKID", "AKID:", ":secret", "AKID:sec ret", "AKID:secret:"] {
-        assert_eq!(
-            Key::aws(&Secret::new(text.into()), "x").unwrap_err(),
-            KeyError::AccessKey,
-            "{text}"
-        );
+        assert_eq!(Key::aws(&Secret::new(text.into()), "x").unwrap_err(), KeyError::AccessKey, "{text}");
     }
     for text in ["", "{}", r#"{"client_email":"a@b","private_key":"AAAA"}"#] {
         let error = Key::google(&Secret::new(text.into())).unwrap_err();
