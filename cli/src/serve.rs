@@ -1,4 +1,4 @@
-//! `bp serve`: the whole service in one process, over the filesystem, SQLite and a local key.
+//! `bp serve`: the whole service in one process, over the filesystem or a bucket, SQLite and a local key.
 
 use std::{
     fs::File,
@@ -170,7 +170,7 @@ fn router(service: &wiring::Embedded) -> Router {
     let context = service.context.clone();
     let managed = || (context.clone(), Arc::clone(&service.objects));
     let (initiate, complete, download, manage) = (managed(), managed(), managed(), managed());
-    let router = Router::new()
+    let mut router = Router::new()
         .merge(register::router(register::Ports { context: context.clone() }))
         .merge(initiate::router(initiate::Ports { context: initiate.0, objects: initiate.1 }))
         .merge(complete::router(complete::Ports { context: complete.0, objects: complete.1 }))
@@ -179,11 +179,11 @@ fn router(service: &wiring::Embedded) -> Router {
         .merge(decide::router(decide::Ports {
             context: context.clone(),
             decider: Arc::clone(&service.decider),
-        }))
-        .merge(objects::router(objects::Ports {
-            context: context.clone(),
-            receiver: Arc::clone(&service.receiver),
         }));
+    if let Some(receiver) = &service.receiver {
+        let ports = objects::Ports { context: context.clone(), receiver: Arc::clone(receiver) };
+        router = router.merge(objects::router(ports));
+    }
     layer::finish(router, context)
 }
 

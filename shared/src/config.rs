@@ -12,11 +12,13 @@ use crate::domain::{
     secret::Secret,
 };
 
+mod bucket;
 mod places;
 mod reader;
 mod signing;
 
 pub use self::{
+    bucket::Bucket,
     places::{Aws, Metadata, Queue, Storage},
     signing::{Signing, SigningBudget, SigningMode},
 };
@@ -294,7 +296,7 @@ fn uses_aws(
     signing: Option<&Signing>,
     queue: Option<&Queue>,
 ) -> bool {
-    matches!(storage, Some(Storage::S3 { .. }))
+    matches!(storage, Some(Storage::S3(bucket)) if bucket.credentials.is_none())
         || matches!(metadata, Some(Metadata::DynamoDb { .. }))
         || matches!(signing, Some(Signing::Kms { .. }))
         || matches!(queue, Some(Queue::Sqs { .. }))

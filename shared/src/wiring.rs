@@ -8,6 +8,8 @@ use crate::{
     config::Config,
 };
 
+#[cfg(all(feature = "embedded", feature = "s3", feature = "fetcher-https"))]
+mod buckets;
 #[cfg(feature = "dynamodb")]
 mod cloud;
 #[cfg(feature = "embedded")]
@@ -59,6 +61,14 @@ pub enum WiringError {
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A bucket cannot be used.
+    #[error("the bucket `{name}` cannot be used: {rule}")]
+    Bucket {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        rule: &'static str,
     },
     /// There is no keyset to sign under.
     #[error(transparent)]

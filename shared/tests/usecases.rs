@@ -40,5 +40,7 @@ mod slices;
 mod sweeping;
 #[path = "usecases/tokens.rs"]
 mod tokens;
+#[path = "usecases/undigested.rs"]
+mod undigested;
 #[path = "usecases/world.rs"]
 mod world;

@@ -57,7 +57,7 @@ async fn watch(service: &Embedded) {
 }
 
 async fn tidy(service: &Embedded, leases: Leases) {
-    if let Err(error) = sweep::sweep(&service.context, &service.objects, leases).await {
+    if let Err(error) = sweep::sweep(&service.context, &service.checker.objects, leases).await {
         tracing::error!(error = %error, "the sweep could not be made");
     }
     if let Err(error) = service.items.purge(service.context.clock.now()).await {

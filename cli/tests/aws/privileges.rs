@@ -23,7 +23,7 @@ const ADAPTERS: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// What each call of an SDK needs: transactions have no actions of their own.
-const CALLS: [(&str, &str, &[&str]); 21] = [
+const CALLS: [(&str, &str, &[&str]); 22] = [
     ("dynamodb", "get_item", &["GetItem"]),
     ("dynamodb", "transact_get_items", &["GetItem"]),
     ("dynamodb", "batch_get_item", &["BatchGetItem"]),
@@ -46,6 +46,8 @@ const CALLS: [(&str, &str, &[&str]); 21] = [
     ("s3", "list_parts", &["ListMultipartUploadParts"]),
     ("s3", "complete_multipart_upload", &["PutObject"]),
     ("s3", "abort_multipart_upload", &["AbortMultipartUpload"]),
+    // At the start of `bp serve` alone, over stores that may have no versions.
+    ("s3", "get_bucket_versioning", &[]),
     ("kms", "get_public_key", &["GetPublicKey"]),
     ("kms", "sign", &["Sign"]),
     ("sqs", "send_message", &["SendMessage"]),
@@ -63,7 +65,7 @@ const ASKED: [(&str, &[&str]); 13] = [
     ("head_object", &["complete", "verify"]),
     ("copy_object", &["complete", "verify"]),
     ("put_object", &["initiate"]),
-    // Verify reads what came in parts.
+    // Verify reads what came in parts. Of all else S3 has a digest, so that complete reads nothing.
     ("get_object", &["download", "verify"]),
     ("create_multipart_upload", &["initiate"]),
     ("upload_part", &["initiate"]),

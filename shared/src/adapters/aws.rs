@@ -47,6 +47,21 @@ pub struct AwsCredentials {
     pub session_token: Option<Secret>,
 }
 
+impl AwsCredentials {
+    /// Reads `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one; `None` where it is something else.
+    pub fn parse(text: &Secret) -> Option<Self> {
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut parts = text.reveal().splitn(3, ':').map(str::trim);
+        let (id, secret, session_token) = (parts.next()?, parts.next()?, parts.next());
+        let whole = plain(id) && plain(secret) && session_token.is_none_or(plain);
+        whole.then(|| Self {
+            access_key_id: id.to_owned(),
+            secret_access_key: Secret::new(secret.to_owned()),
+            session_token: session_token.map(|token| Secret::new(token.to_owned())),
+        })
+    }
+}
+
 impl fmt::Debug for AwsCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwsCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
@@ -89,6 +104,15 @@ pub fn elsewhere(config: &SdkConfig, region: Option<&str>, endpoint_url: Option<
     builder.build()
 }
 
+/// The same for a server that is not AWS's: whom browsers trust is trusted, and whom the operator named (PEM).
+#[cfg(feature = "fetcher-https")]
+#[must_use]
+pub fn beyond_aws(config: &SdkConfig, ca_pem: Option<&[u8]>) -> SdkConfig {
+    let mut builder = config.to_builder();
+    builder.set_http_client(http::public_client(ca_pem, CONNECT_TIMEOUT));
+    builder.build()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +136,19 @@ mod tests {
         let printed = format!("{settings:?} {:?}", sdk_config(&settings));
         assert!(printed.contains("AKIDEXAMPLE"), "{printed}");
         assert!(!printed.contains("a-secret") && !printed.contains("a-session"), "{printed}");
+    }
+
+    #[test]
+    fn an_access_key_has_two_parts_or_three_and_none_is_empty() {
+        let read = |text: &str| AwsCredentials::parse(&Secret::new(text.into()));
+        let both = read("id:se/cr+et=").unwrap();
+        assert_eq!((both.access_key_id.as_str(), both.secret_access_key.reveal()), ("id", "se/cr+et="));
+        assert!(both.session_token.is_none());
+        let all = read("id:secret:to:ken").unwrap();
+        assert_eq!(all.session_token.unwrap().reveal(), "to:ken");
+        for wrong in ["", "id", "id:", ":secret", "id:secret:", "id:se cret", "id:s\u{fc}"] {
+            assert!(read(wrong).is_none(), "{wrong}");
+        }
     }
 
     #[test]

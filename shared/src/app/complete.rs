@@ -16,15 +16,12 @@ use super::{
 };
 use crate::{
     domain::{
-        artifact::{Artifact, ArtifactState, Attempts, Location, Verification},
+        artifact::{Artifact, ArtifactState, Attempts, Location},
         digest::Sha256,
         ids::{ArtifactId, UploadId},
-        upload::{Failure, FailureCode, Lease, ObjectKey, Upload, UploadState},
+        upload::{Failure, FailureCode, Lease, Upload, UploadState},
     },
-    ports::{
-        items::Expect,
-        objects::{ObjectStat, Objects},
-    },
+    ports::{items::Expect, objects::Objects},
 };
 
 mod large;
@@ -33,6 +30,7 @@ mod proof;
 
 pub use self::large::{arrived, resume};
 pub(super) use self::large::{let_go, take_over};
+use self::proof::Proof;
 
 /// How long whoever completes an upload has for it.
 const LEASE_MS: i64 = 120_000;
@@ -140,16 +138,21 @@ pub async fn finish(
     caller: Option<&Caller>,
     leased: Stored<Upload>,
 ) -> Result<Artifact, AppError> {
-    match proof::prove(objects, &leased.value).await {
-        Ok(Some(proof)) => conclude(context, objects, caller, &leased, proof).await,
+    let ends = parts::ends(context);
+    let proof = match proof::prove(objects, &leased.value).await {
+        Ok(Some(proof)) => proof,
         Ok(None) => {
             free(context, &leased, Free::ToAnybody).await?;
-            Err(AppError::ObjectNotUploaded)
+            return Err(AppError::ObjectNotUploaded);
         }
         Err(error) => {
             free(context, &leased, Free::ToTasks).await?;
-            Err(error.into())
+            return Err(error.into());
         }
+    };
+    match parts::read(context, objects, leased, proof, ends).await? {
+        Some((leased, proof)) => conclude(context, objects, caller, &leased, proof).await,
+        None => Err(AppError::UploadInProgress),
     }
 }
 
@@ -159,12 +162,12 @@ async fn conclude(
     objects: &Arc<dyn Objects>,
     caller: Option<&Caller>,
     leased: &Stored<Upload>,
-    proof: (ObjectKey, ObjectStat),
+    proof: Proof,
 ) -> Result<Artifact, AppError> {
-    if let Some(failure) = proof::judge(&leased.value, &proof.1) {
+    if let Some(failure) = proof::judge(&leased.value, &proof.stat) {
         return Err(fail(context, objects, caller, leased, failure).await);
     }
-    settle(context, objects, caller, leased, proof).await
+    settle(context, objects, caller, leased, &proof).await
 }
 
 /// To whom a lease is given back.
@@ -243,13 +246,14 @@ async fn settle(
     objects: &Arc<dyn Objects>,
     caller: Option<&Caller>,
     leased: &Stored<Upload>,
-    (key, stat): (ObjectKey, ObjectStat),
+    proof: &Proof,
 ) -> Result<Artifact, AppError> {
     for _ in 0..8 {
-        match settle_once(context, caller, leased, key, &stat).await {
+        match settle_once(context, caller, leased, proof).await {
             Ok((artifact, served)) => {
                 let upload = &leased.value;
-                discard(objects, upload.upload_id, upload.multipart.as_ref(), served.then_some(key)).await;
+                discard(objects, upload.upload_id, upload.multipart.as_ref(), served.then_some(proof.key))
+                    .await;
                 return Ok(artifact);
             }
             // Either another upload of the same bytes was first, or the lease is gone: look again.
@@ -274,8 +278,7 @@ async fn settle_once(
     context: &Context,
     caller: Option<&Caller>,
     leased: &Stored<Upload>,
-    key: ObjectKey,
-    stat: &ObjectStat,
+    proof: &Proof,
 ) -> Result<(Artifact, bool), AppError> {
     let mut upload = leased.value.clone();
     upload.state = UploadState::Completed;
@@ -290,7 +293,7 @@ async fn settle_once(
             access::note_registrant(&mut batch, upload.initiated_for.as_ref(), existing.value.artifact_id)?;
             (existing.value, false)
         }
-        None => (make(context, &upload, context.ids.artifact()?, key, stat), true),
+        None => (make(context, &upload, context.ids.artifact()?, proof), true),
     };
     upload.artifact_id = Some(artifact.artifact_id);
     if fresh {
@@ -300,7 +303,7 @@ async fn settle_once(
         claim_access(context, &mut batch, &artifact).await?;
         let check = super::external::Check {
             checked_at: context.clock.now_ms(),
-            means: means(key),
+            means: proof.means,
             result: super::external::CheckResult::Match,
             code: None,
             message: None,
@@ -313,25 +316,19 @@ async fn settle_once(
     Ok((artifact, fresh))
 }
 
-/// By which means the digest was proved: stores tell none of what came in parts, so that was read.
-fn means(key: ObjectKey) -> Verification {
-    match key {
-        ObjectKey::Whole(_) => Verification::Fetched,
-        ObjectKey::Staging(_) | ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Part(..) => {
-            Verification::StoreChecksum
-        }
-    }
-}
-
-fn make(context: &Context, upload: &Upload, id: ArtifactId, key: ObjectKey, stat: &ObjectStat) -> Artifact {
+fn make(context: &Context, upload: &Upload, id: ArtifactId, proof: &Proof) -> Artifact {
     let now = context.clock.now_ms();
     Artifact {
         artifact_id: id,
         state: ArtifactState::Available,
-        verification: Some(means(key)),
+        verification: Some(proof.means),
         sha256: upload.sha256,
         size_bytes: upload.size_bytes,
-        location: Location::Managed { upload_id: upload.upload_id, key, version: stat.version.clone() },
+        location: Location::Managed {
+            upload_id: upload.upload_id,
+            key: proof.key,
+            version: proof.stat.version.clone(),
+        },
         file_name: upload.file_name.clone(),
         content_type: upload.content_type.clone(),
         access: upload.access,

@@ -175,7 +175,7 @@ pub async fn check(
     let Some(claimed) = claim(context, &found, now).await? else { return Ok(None) };
     let by_sentinel = Store::record::<Wish>(wish.as_ref())?.is_some_and(|wish| wish.value.by_sentinel);
     let resume = Store::record::<Progress>(progress.as_ref())?.map(|progress| progress.value);
-    let (means, outcome) = look(checker, &found.value, now, (resume, context.settings.read_budget)).await;
+    let (means, outcome) = look(context, checker, &found.value, now, resume).await;
     if let Outcome::Part(progress) = &outcome {
         return go_on(context, id, claimed, progress).await;
     }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::reader::Reader;
+use super::{bucket::Bucket, reader::Reader};
 use crate::domain::secret::Secret;
 
 /// Where managed bytes are kept.
@@ -16,15 +16,8 @@ pub enum Storage {
         /// The folder.
         root: PathBuf,
     },
-    /// In an S3 bucket.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// Its region; `None`: the one of the environment.
-        region: Option<String>,
-        /// Another server than AWS's own.
-        endpoint: Option<String>,
-    },
+    /// In a bucket of S3, or of another store that speaks it.
+    S3(Bucket),
 }
 
 /// Where records are kept.
@@ -74,17 +67,21 @@ pub struct Aws {
 }
 
 pub(super) fn storage(reader: &mut Reader<'_>, data: &Path) -> Option<Storage> {
-    reader.ignore(&["storage.gcs", "storage.minio"]);
-    let root = reader.path("storage.filesystem.root").unwrap_or_else(|| data.join("objects"));
-    let bucket = reader.text("storage.s3.bucket");
-    let region = reader.text("storage.s3.region").filter(|region| !region.is_empty());
-    let endpoint = reader.url("storage.s3.endpoint");
-    let kind = reader.word("storage.type", &["filesystem", "s3"], &["gcs", "minio"], "filesystem")?;
-    if kind == "filesystem" {
-        return Some(Storage::Filesystem { root });
-    }
-    let bucket = reader.needed("storage.s3.bucket", bucket)?;
-    Some(Storage::S3 { bucket, region, endpoint })
+    const SECTIONS: [&str; 4] = ["filesystem", "s3", "minio", "gcs"];
+    let kind = reader.word("storage.type", &["filesystem", "s3", "minio"], &["gcs"], "filesystem");
+    let storage = match kind.as_deref()? {
+        "s3" => Bucket::of_s3(reader).map(Storage::S3),
+        "minio" => Bucket::of_minio(reader).map(Storage::S3),
+        _ => {
+            let root = reader.path("storage.filesystem.root");
+            Some(Storage::Filesystem { root: root.unwrap_or_else(|| data.join("objects")) })
+        }
+    };
+    // What another choice would need may stand in the file, right or wrong.
+    SECTIONS.iter().filter(|section| Some(**section) != kind.as_deref()).for_each(|section| {
+        reader.ignore(&[&format!("storage.{section}")]);
+    });
+    storage
 }
 
 pub(super) fn metadata(reader: &mut Reader<'_>, data: &Path) -> Option<Metadata> {

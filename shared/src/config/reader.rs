@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
         place.as_object_mut()?.remove(name).filter(|value| !value.is_null())
     }
 
-    fn problem(&mut self, path: &str, rule: impl std::fmt::Display) {
+    pub(super) fn problem(&mut self, path: &str, rule: impl std::fmt::Display) {
         self.problems.push(format!("`{path}`: {rule}"));
     }
 
@@ -249,7 +249,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn file(&mut self, path: &str) -> Option<Vec<u8>> {
+    pub(super) fn file(&mut self, path: &str) -> Option<Vec<u8>> {
         let name = self.text(path)?;
         std::fs::read(&name)
             .map_err(|error| self.problem(path, format!("`{name}` cannot be read: {error}")))

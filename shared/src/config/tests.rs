@@ -73,3 +73,43 @@ fn repositories_take_credentials_by_reference_alone() {
     let plain = read(&text.replace("env:FILES_AUTH", "Bearer abc"), &[]).unwrap_err().to_string();
     assert!(plain.contains("env:NAME") && !plain.contains("abc"), "{plain}");
 }
+
+#[test]
+fn a_bucket_of_minio_needs_its_server_and_credentials_by_reference() {
+    let text = "storage: { type: minio, minio: { bucket: b, endpoint: 'https://minio.example.com/', credentials: 'env:KEYS' } }\n";
+    let config = read(text, &[("KEYS", "id:secret\n")]).unwrap();
+    let Storage::S3(bucket) = &config.storage else { panic!("{config:?}") };
+    assert_eq!((bucket.name.as_str(), bucket.region.as_deref()), ("b", Some("us-east-1")));
+    assert_eq!(bucket.endpoint.as_deref(), Some("https://minio.example.com"));
+    assert_eq!(bucket.credentials.as_ref().unwrap().reveal(), "id:secret");
+    assert!(config.aws.is_none(), "nothing of AWS is asked of the environment");
+    assert!(!format!("{config:?}").contains("secret"));
+
+    let nothing = read("storage: { type: minio }", &[]).unwrap_err().to_string();
+    for key in ["storage.minio.bucket", "storage.minio.endpoint", "storage.minio.credentials"] {
+        assert!(nothing.contains(key), "{nothing}");
+    }
+    let missing = read(text, &[]).unwrap_err().to_string();
+    assert!(missing.contains("storage.minio.credentials") && missing.contains("KEYS"), "{missing}");
+    let plain = read(&text.replace("env:KEYS", "id:s3cret"), &[]).unwrap_err().to_string();
+    assert!(plain.contains("env:NAME") && !plain.contains("s3cret"), "{plain}");
+}
+
+#[test]
+fn a_bucket_of_s3_is_opened_by_the_environment_or_by_a_reference() {
+    let aws = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let text = "storage: { type: s3, s3: { bucket: b } }\n";
+    assert!(read(text, &aws).unwrap().aws.is_some());
+    assert!(read(text, &[]).unwrap_err().to_string().contains("AWS_ACCESS_KEY_ID"));
+    let referred = "storage: { type: s3, s3: { bucket: b, credentials: 'env:KEYS' } }\n";
+    let config = read(referred, &[("KEYS", "id:secret"), aws[0]]).unwrap();
+    let Storage::S3(bucket) = &config.storage else { panic!("{config:?}") };
+    assert_eq!((bucket.region.as_deref(), config.aws.is_some()), (Some("eu-west-1"), false));
+    assert!(read(referred, &[("KEYS", "id:secret")]).unwrap_err().to_string().contains("AWS_REGION"));
+}
+
+#[test]
+fn what_another_choice_would_need_is_not_read() {
+    let text = "storage: { type: filesystem, minio: { bucket: b, credentials: 'env:NOWHERE' }, gcs: { bucket: b } }\n";
+    assert_eq!(read(text, &[]).unwrap().storage, Storage::Filesystem { root: "/data/objects".into() });
+}

@@ -60,6 +60,8 @@ struct Plan {
     torn: VecDeque<u64>,
     /// From which bytes on was read.
     reads: Vec<u64>,
+    /// Whether it tells no digest, and sends clients elsewhere.
+    mute: bool,
 }
 
 impl FailingObjects {
@@ -76,6 +78,16 @@ impl FailingObjects {
     /// Answers the next promote with a copy of another digest, or of none.
     pub fn next_copy_proves(&self, sha256: Option<Sha256>) {
         self.plan().proofs.push_back(sha256);
+    }
+
+    /// From now on it tells the digest of nothing and hands out URLs, as some stores that speak S3 do.
+    pub fn becomes_mute(&self) {
+        self.plan().mute = true;
+    }
+
+    fn told(&self, stat: ObjectStat) -> ObjectStat {
+        let sha256 = stat.sha256.filter(|_| !self.plan().mute);
+        ObjectStat { sha256, ..stat }
     }
 
     /// Breaks the next read off after so many bytes, which come one by one.
@@ -114,7 +126,7 @@ impl FailingObjects {
 #[async_trait]
 impl Objects for FailingObjects {
     async fn stat(&self, key: &ObjectKey) -> Result<ObjectStat, ObjectError> {
-        self.troubled(Step::Stat, self.inner.stat(key)).await
+        self.troubled(Step::Stat, self.inner.stat(key)).await.map(|stat| self.told(stat))
     }
 
     async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError> {
@@ -122,7 +134,7 @@ impl Objects for FailingObjects {
     }
 
     async fn promote(&self, upload_id: UploadId) -> Result<ObjectStat, ObjectError> {
-        let mut stat = self.troubled(Step::Promote, self.inner.promote(upload_id)).await?;
+        let mut stat = self.told(self.troubled(Step::Promote, self.inner.promote(upload_id)).await?);
         if let Some(sha256) = self.plan().proofs.pop_front() {
             stat.sha256 = sha256;
         }
@@ -130,7 +142,11 @@ impl Objects for FailingObjects {
     }
 
     async fn download(&self, request: &DownloadRequest) -> Result<Download, ObjectError> {
-        self.troubled(Step::Download, self.inner.download(request)).await
+        let download = self.troubled(Step::Download, self.inner.download(request)).await?;
+        if self.plan().mute {
+            return Ok(Download::Redirect("https://bucket.example.com/signed".into()));
+        }
+        Ok(download)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {

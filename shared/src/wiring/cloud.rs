@@ -113,13 +113,16 @@ impl Cloud {
 
     #[cfg(feature = "s3")]
     fn s3(&self) -> Result<crate::adapters::objects::s3::S3Objects, WiringError> {
-        use crate::{adapters::objects::s3::S3Objects, config::Storage};
-        let Storage::S3 { bucket, region, endpoint } = &self.config.storage else {
+        use crate::{
+            adapters::objects::s3::S3Objects,
+            config::{Bucket, Storage},
+        };
+        let Storage::S3(bucket @ Bucket { credentials: None, .. }) = &self.config.storage else {
             return Err(WiringError::NotChosen("storage.type: s3"));
         };
-        let sdk = self.sdk(region.as_deref(), endpoint.as_deref());
+        let sdk = self.sdk(bucket.region.as_deref(), bucket.endpoint.as_deref());
         let credentials = sdk.credentials_provider().ok_or(WiringError::NotChosen("AWS_ACCESS_KEY_ID"))?;
-        Ok(S3Objects::open(&sdk, bucket.clone(), credentials, endpoint.is_some()))
+        Ok(S3Objects::open(&sdk, bucket.name.clone(), credentials, bucket.endpoint.is_some()))
     }
 
     /// What looks at bytes; its copies may take as long as a function of its own may run.

@@ -1,4 +1,4 @@
-//! The whole service in one process, over the filesystem, SQLite and a key in a file.
+//! The whole service in one process, over the filesystem or a bucket, SQLite and a key in a file.
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
         tasks::bell::Bell,
     },
     app::{
-        context::Context,
+        context::{Context, Settings},
         decisions::Decider,
         external::Checker,
         keyset::{self, KeysetError, Unlisted},
@@ -27,6 +27,9 @@ use crate::{
     },
 };
 
+/// The largest upload, in bytes, that is copied in a bucket while its uploader waits: 256 MiB.
+const COPY_AT_ONCE_MAX_BYTES: u64 = 256 << 20;
+
 /// The whole service on one machine, without the routes.
 #[derive(Debug)]
 pub struct Embedded {
@@ -34,8 +37,8 @@ pub struct Embedded {
     pub context: Context,
     /// Managed bytes.
     pub objects: Arc<dyn Objects>,
-    /// The receiving side of managed bytes.
-    pub receiver: Arc<dyn Receiver>,
+    /// The receiving side of managed bytes, where their store has no server of its own.
+    pub receiver: Option<Arc<dyn Receiver>>,
     /// Who answers questions.
     pub decider: Arc<Decider>,
     /// What the checks of the background need.
@@ -64,27 +67,62 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
         store: Store::new(Arc::clone(&items) as _),
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&entropy)),
         clock,
-        settings: Arc::new(settings(config, &base_url)?),
+        settings: Arc::new(Settings {
+            copy_at_once_max_bytes: copy_at_once_max_bytes(&config.storage),
+            ..settings(config, &base_url)?
+        }),
         tasks: Some(Arc::clone(&bell) as _),
     };
-    let Storage::Filesystem { root } = &config.storage else {
-        return Err(WiringError::NotChosen("storage.type: filesystem"));
-    };
-    let url_key = url_key(&data.join("upload-urls.key"), entropy.as_ref())?;
-    let objects = FilesystemObjects::open(root.clone(), &base_url, url_key)
-        .map_err(|source| WiringError::File { path: root.clone(), source })?;
-    let objects = Arc::new(objects);
+    let stored = stored(config, &base_url, data, entropy.as_ref()).await?;
     let decider = Arc::new(Decider::new(context.clone(), signing(config, &context).await?));
-    let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: Arc::clone(&objects) as _ };
-    Ok(Embedded {
-        context,
-        objects: Arc::clone(&objects) as _,
-        receiver: objects,
-        decider,
-        checker,
-        items,
-        bell,
-    })
+    let checker = Checker { fetcher: Arc::new(fetcher(config)?), objects: stored.patient };
+    let Stored { objects, receiver, .. } = stored;
+    Ok(Embedded { context, objects, receiver, decider, checker, bell, items })
+}
+
+/// Where managed bytes are.
+struct Stored {
+    objects: Arc<dyn Objects>,
+    /// The same store for the background, which can wait longer.
+    patient: Arc<dyn Objects>,
+    receiver: Option<Arc<dyn Receiver>>,
+}
+
+async fn stored(
+    config: &Config,
+    base_url: &str,
+    data: &Path,
+    entropy: &dyn Entropy,
+) -> Result<Stored, WiringError> {
+    match &config.storage {
+        Storage::Filesystem { root } => {
+            let url_key = url_key(&data.join("upload-urls.key"), entropy)?;
+            let objects = FilesystemObjects::open(root.clone(), base_url, url_key)
+                .map_err(|source| WiringError::File { path: root.clone(), source })?;
+            let objects = Arc::new(objects);
+            Ok(Stored {
+                objects: Arc::clone(&objects) as _,
+                patient: Arc::clone(&objects) as _,
+                receiver: Some(objects),
+            })
+        }
+        #[cfg(all(feature = "s3", feature = "fetcher-https"))]
+        Storage::S3(bucket) => {
+            let (objects, patient) = super::buckets::open(config, bucket).await?;
+            Ok(Stored { objects, patient, receiver: None })
+        }
+        #[cfg(not(all(feature = "s3", feature = "fetcher-https")))]
+        Storage::S3(_) => Err(WiringError::NotChosen("storage.type: filesystem")),
+    }
+}
+
+/// The largest upload, in bytes, that is proved while its uploader waits.
+fn copy_at_once_max_bytes(storage: &Storage) -> u64 {
+    match storage {
+        // A copy is a rename or a link there, and the digest is known.
+        Storage::Filesystem { .. } => u64::MAX,
+        Storage::S3(_) => COPY_AT_ONCE_MAX_BYTES,
+    }
 }
 
 async fn signing(config: &Config, context: &Context) -> Result<Signing, WiringError> {

@@ -16,7 +16,7 @@ pub(super) async fn run(service: Arc<Embedded>) {
             id = service.bell.next_upload(), if tasks.len() < MOST => {
                 let service = Arc::clone(&service);
                 tasks.spawn(async move {
-                    if let Err(error) = complete::resume(&service.context, &service.objects, id).await {
+                    if let Err(error) = complete::resume(&service.context, &service.checker.objects, id).await {
                         tracing::warn!(upload.id = %id, error = %error, cause = ?error, "an upload waits for the sweep");
                     }
                 });

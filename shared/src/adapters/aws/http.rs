@@ -53,9 +53,21 @@ fn trusted(ca_pem: Option<&[u8]>) -> RootCertStore {
 
 /// A client that trusts Amazon, and whom the operator named (PEM); `None` where there is no TLS.
 pub(super) fn client(ca_pem: Option<&[u8]>, connect_timeout: Duration) -> Option<SharedHttpClient> {
+    trusting(trusted(ca_pem), connect_timeout)
+}
+
+/// A client that trusts whom browsers trust, and whom the operator named (PEM); `None` where there is no TLS.
+#[cfg(feature = "fetcher-https")]
+pub(super) fn public_client(ca_pem: Option<&[u8]>, connect_timeout: Duration) -> Option<SharedHttpClient> {
+    let mut roots = trusted(ca_pem);
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    trusting(roots, connect_timeout)
+}
+
+fn trusting(roots: RootCertStore, connect_timeout: Duration) -> Option<SharedHttpClient> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    let config = config.with_root_certificates(trusted(ca_pem)).with_no_client_auth();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
     let mut tcp = Tcp::new();
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));

@@ -7,12 +7,17 @@
 //! - The locked door: S3 compares the body with the SHA-256 of a signed header, keeps the SHA-256, and `stat` reads it
 //!   back by one `HeadObject`, whatever the size.
 //! - The bare door: S3 keeps no SHA-256 of what came through it, so `stat` of staging has none; [`Objects::promote`] has
-//!   one computed by `CopyObject`. A store that computes none (there are S3-compatible ones) gives none, and the upload
-//!   is not proved.
-//! - Writing is conditional everywhere: no request of ours and no URL that we sign overwrites an object.
+//!   one computed by `CopyObject`. A store that computes none (there are S3-compatible ones) gives none, and the copy is
+//!   read.
+//! - Writing is conditional everywhere: no request of ours and no URL that we sign overwrites an object, where the store
+//!   keeps to the condition.
 
+#[cfg(feature = "embedded")]
+mod compatible;
 mod covered;
 mod doors;
+#[cfg(not(feature = "embedded"))]
+mod exact;
 mod large;
 mod signing;
 
@@ -24,12 +29,19 @@ use aws_sdk_s3::{
     Client,
     config::{Builder, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
     error::SdkError,
-    operation::{copy_object::CopyObjectOutput, head_object::HeadObjectOutput},
+    operation::{
+        copy_object::CopyObjectError,
+        head_object::{HeadObjectError, HeadObjectOutput},
+    },
     types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, MetadataDirective, TaggingDirective},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use url::form_urlencoded;
 
+#[cfg(feature = "embedded")]
+use self::compatible::Known;
+#[cfg(not(feature = "embedded"))]
+use self::exact::Known;
 use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
     ports::{
@@ -52,13 +64,16 @@ pub struct S3Objects {
     bucket: String,
     credentials: SharedCredentialsProvider,
     copy_timeout: Duration,
+    /// What it was seen to do, where it may lack some of S3.
+    #[cfg_attr(not(feature = "embedded"), expect(dead_code, reason = "S3 itself lacks nothing"))]
+    seen: Known,
 }
 
 impl S3Objects {
     /// The store in `bucket`. `credentials` sign the URLs, which end no later than these do; they should be those of
     /// `client`.
     pub fn new(client: Client, bucket: impl Into<String>, credentials: SharedCredentialsProvider) -> Self {
-        Self { client, bucket: bucket.into(), credentials, copy_timeout: COPY_TIMEOUT }
+        Self { client, bucket: bucket.into(), credentials, copy_timeout: COPY_TIMEOUT, seen: None }
     }
 
     /// The store in `bucket`, reached as `config` says. `path_style` is for servers that do not know a bucket by its
@@ -81,41 +96,103 @@ impl S3Objects {
     }
 
     async fn head(&self, key: ObjectKey) -> Result<HeadObjectOutput, ObjectError> {
-        let request = self.client.head_object().bucket(&self.bucket).key(key.to_string());
-        request.checksum_mode(ChecksumMode::Enabled).send().await.map_err(|error| match status(&error) {
+        let mut found = self.try_head(key, !self.lacks(Lack::AskingForDigests)).await;
+        if self.may_lack(Lack::AskingForDigests) && found.as_ref().is_err_and(not_known) {
+            found = self.try_head(key, false).await;
+            if found.is_ok() {
+                self.note(Lack::AskingForDigests);
+            }
+        }
+        found.map_err(|error| match status(&error) {
             Some(404) => ObjectError::NotFound(key),
             _ => unavailable(error),
         })
     }
 
-    /// Copies this very version of staging, unless there is a copy already.
-    async fn copy(&self, id: UploadId, staged: &HeadObjectOutput) -> Result<CopyObjectOutput, CopyRefusal> {
+    async fn try_head(
+        &self,
+        key: ObjectKey,
+        digest: bool,
+    ) -> Result<HeadObjectOutput, SdkError<HeadObjectError>> {
+        let request = self.client.head_object().bucket(&self.bucket).key(key.to_string());
+        request.set_checksum_mode(digest.then_some(ChecksumMode::Enabled)).send().await
+    }
+
+    /// Copies this very version of staging, unless there is a copy already; where the store can only copy, it copies, and
+    /// what was copied is what counts.
+    async fn copy(&self, id: UploadId, staged: &HeadObjectOutput) -> Result<(), CopyRefusal> {
+        let mut copied = self.try_copy(id, staged, !self.lacks(Lack::ExactCopies)).await;
+        if self.may_lack(Lack::ExactCopies) && copied.as_ref().is_err_and(not_known) {
+            copied = self.try_copy(id, staged, false).await;
+            if copied.is_ok() {
+                self.note(Lack::ExactCopies);
+            }
+        }
+        copied.map_err(|error| match status(&error) {
+            Some(404) => CopyRefusal::SourceGone,
+            Some(409 | 412) => CopyRefusal::Condition(unavailable(error)),
+            _ => CopyRefusal::Other(unavailable(error)),
+        })
+    }
+
+    async fn try_copy(
+        &self,
+        id: UploadId,
+        staged: &HeadObjectOutput,
+        exact: bool,
+    ) -> Result<(), SdkError<CopyObjectError>> {
         let mut source = format!("{}/{}", self.bucket, ObjectKey::Staging(id));
         if let Some(version) = staged.version_id() {
             let version: String = form_urlencoded::byte_serialize(version.as_bytes()).collect();
             source.push_str("?versionId=");
             source.push_str(&version);
         }
-        let request = self.client.copy_object().bucket(&self.bucket).key(ObjectKey::Copied(id).to_string());
+        let mut request =
+            self.client.copy_object().bucket(&self.bucket).key(ObjectKey::Copied(id).to_string());
+        if exact {
+            request = request
+                .set_copy_source_if_match(staged.e_tag().map(str::to_owned))
+                .if_none_match("*")
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                .tagging_directive(TaggingDirective::Replace);
+        }
         request
             .copy_source(source)
-            .set_copy_source_if_match(staged.e_tag().map(str::to_owned))
-            .if_none_match("*")
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             // Nothing that the uploader said about the bytes comes along: no Content-Encoding, no tags.
             .metadata_directive(MetadataDirective::Replace)
-            .tagging_directive(TaggingDirective::Replace)
             .content_type(OCTETS)
             .customize()
             .config_override(patient(self.copy_timeout))
             .send()
             .await
-            .map_err(|error| match status(&error) {
-                Some(404) => CopyRefusal::SourceGone,
-                Some(409 | 412) => CopyRefusal::Condition(unavailable(error)),
-                _ => CopyRefusal::Other(unavailable(error)),
-            })
+            .map(drop)
     }
+
+    /// What the copy is, once it is there.
+    async fn copied(&self, copy: ObjectKey) -> Result<ObjectStat, ObjectError> {
+        let stat = self.stat(&copy).await?;
+        if stat.sha256.is_none() {
+            self.note(Lack::Digests);
+        }
+        Ok(stat)
+    }
+}
+
+/// What a store was seen to lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "S3 itself lacks nothing"))]
+enum Lack {
+    /// It refuses to be asked for an object's digest.
+    AskingForDigests,
+    /// It refuses copies with a condition, or with a digest.
+    ExactCopies,
+    /// It tells no digest of what it has copied.
+    Digests,
+}
+
+/// Whether an error says that the store does not know what it was asked for.
+fn not_known<E>(error: &SdkError<E>) -> bool {
+    matches!(status(error), Some(400 | 405 | 501))
 }
 
 /// One try, which may take so long, and in which the server may be silent as long.
@@ -172,19 +249,20 @@ impl Objects for S3Objects {
     }
 
     async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError> {
-        self.doors(grant).await.map_err(unavailable)
+        let locks = self.refuses_other_bytes(grant.upload_id).await?;
+        self.doors(grant, locks).await.map_err(unavailable)
     }
 
     async fn promote(&self, upload_id: UploadId) -> Result<ObjectStat, ObjectError> {
         let (staging, copy) = (ObjectKey::Staging(upload_id), ObjectKey::Copied(upload_id));
         // Looked at first, since some stores that are like S3 would overwrite it whatever the condition.
-        match self.stat(&copy).await {
+        match self.copied(copy).await {
             Err(ObjectError::NotFound(_)) => {}
             looked => return looked,
         }
         let refusal = match self.head(staging).await {
             Ok(staged) => match self.copy(upload_id, &staged).await {
-                Ok(_) => return self.stat(&copy).await,
+                Ok(()) => return self.copied(copy).await,
                 Err(CopyRefusal::SourceGone) => ObjectError::NotFound(staging),
                 Err(CopyRefusal::Condition(error)) => error,
                 Err(CopyRefusal::Other(error)) => return Err(error),
@@ -193,7 +271,7 @@ impl Objects for S3Objects {
             Err(error) => return Err(error),
         };
         // Somebody else may have made it meanwhile.
-        match self.stat(&copy).await {
+        match self.copied(copy).await {
             Err(ObjectError::NotFound(_)) => Err(refusal),
             looked => looked,
         }

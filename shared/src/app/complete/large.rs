@@ -29,6 +29,9 @@ pub(super) async fn complete(
 ) -> Result<Completed, AppError> {
     let id = leased.value.upload_id;
     match proof::at_hand(objects, &leased.value).await {
+        Ok(Some(proof)) if proof.wants_reading(objects, &leased.value) => {
+            return put_off(context, leased).await;
+        }
         Ok(Some(proof)) => {
             let artifact = conclude(context, objects, Some(caller), &leased, proof).await?;
             return Ok(Completed::Artifact(Box::new(artifact)));

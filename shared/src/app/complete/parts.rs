@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use super::{
     Completed, Free, conclude, free,
     large::{TASK_LEASE_MS, put_off},
+    proof::Proof,
 };
 use crate::{
     app::{
@@ -18,6 +19,7 @@ use crate::{
         uploads::{in_parts, large},
     },
     domain::{
+        artifact::Verification,
         digest::Sha256,
         hashing::Hashing,
         upload::{Hashed, Lease, ObjectKey, Upload},
@@ -49,12 +51,17 @@ pub(super) async fn complete(
     }
 }
 
-/// What became of a task's turn.
+/// What became of a turn at reading.
 enum Turn {
     /// The upload, still leased, and what its bytes have as their digest.
     Done(Box<Stored<Upload>>, Sha256),
     /// Another task goes on: time was up, or somebody has taken over.
     Over,
+}
+
+/// When a turn that begins now ends, Unix milliseconds.
+pub(super) fn ends(context: &Context) -> i64 {
+    context.clock.now_ms().saturating_add(context.settings.slice_budget_ms)
 }
 
 /// Assembles and hashes, as far as the time of one turn allows.
@@ -63,8 +70,7 @@ pub(super) async fn work(
     objects: &Arc<dyn Objects>,
     leased: Stored<Upload>,
 ) -> Result<(), AppError> {
-    let store = in_parts(objects)?;
-    let ends = context.clock.now_ms().saturating_add(context.settings.slice_budget_ms);
+    let (store, ends) = (in_parts(objects)?, ends(context));
     let large =
         large(&leased.value).ok_or(AppError::Internal("an upload was completed before it was begun"))?;
     let stat = match store.assemble(&large).await {
@@ -75,16 +81,33 @@ pub(super) async fn work(
             return Err(error.into());
         }
     };
-    let key = ObjectKey::Whole(large.upload_id);
-    // Bytes of another number need not be read.
-    if stat.size_bytes != leased.value.size_bytes || stat.sha256.is_some() {
-        return conclude(context, objects, None, &leased, (key, stat)).await.map(drop);
+    // Stores tell no digest of what came in parts, so that it is always read.
+    let proof = Proof { key: ObjectKey::Whole(large.upload_id), stat, means: Verification::Fetched };
+    match read(context, objects, leased, proof, ends).await? {
+        Some((leased, proof)) => conclude(context, objects, None, &leased, proof).await.map(drop),
+        None => Ok(()),
     }
-    match hash(context, store, leased, &stat, ends).await? {
-        Turn::Over => Ok(()),
+}
+
+/// Reads what is stored where only that can prove it, as far as the time of one turn allows. Answers with nothing where
+/// another goes on: time was up, or somebody has taken over.
+pub(super) async fn read(
+    context: &Context,
+    objects: &Arc<dyn Objects>,
+    leased: Stored<Upload>,
+    proof: Proof,
+    ends: i64,
+) -> Result<Option<(Stored<Upload>, Proof)>, AppError> {
+    // Bytes of another number need not be read.
+    if !proof.wants_reading(objects, &leased.value) {
+        return Ok(Some((leased, proof)));
+    }
+    let store = in_parts(objects)?;
+    match hash(context, store, leased, &proof, ends).await? {
+        Turn::Over => Ok(None),
         Turn::Done(leased, sha256) => {
-            let proof = (key, ObjectStat { sha256: Some(sha256), ..stat });
-            conclude(context, objects, None, &leased, proof).await.map(drop)
+            let stat = ObjectStat { sha256: Some(sha256), ..proof.stat };
+            Ok(Some((*leased, Proof { stat, means: Verification::Fetched, ..proof })))
         }
     }
 }
@@ -94,12 +117,11 @@ async fn hash(
     context: &Context,
     store: &dyn LargeObjects,
     leased: Stored<Upload>,
-    stat: &ObjectStat,
+    Proof { key, stat, .. }: &Proof,
     ends: i64,
 ) -> Result<Turn, AppError> {
     let hashing = taken_up(&leased.value, stat);
-    let key = ObjectKey::Whole(leased.value.upload_id);
-    match store.read(&key, stat.version.as_deref(), hashing.bytes()).await {
+    match store.read(key, stat.version.as_deref(), hashing.bytes()).await {
         Ok(bytes) => Slices { context, stat, leased, hashing, ends }.run(bytes).await,
         Err(error) => {
             free(context, &leased, Free::ToTasks).await?;

@@ -3,23 +3,43 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::upload::{Failure, FailureCode, ObjectKey, Upload},
+    domain::{
+        artifact::Verification,
+        upload::{Failure, FailureCode, ObjectKey, Upload},
+    },
     ports::objects::{ObjectError, ObjectStat, Objects},
 };
 
+/// Where the bytes are, what they are, and how that is known.
+#[derive(Debug, Clone)]
+pub(super) struct Proof {
+    pub(super) key: ObjectKey,
+    pub(super) stat: ObjectStat,
+    pub(super) means: Verification,
+}
+
+impl Proof {
+    fn by_the_store(key: ObjectKey, stat: ObjectStat) -> Self {
+        Self { key, stat, means: Verification::StoreChecksum }
+    }
+
+    /// Whether only the bytes themselves can tell: the store has no digest of them, and their number is right.
+    pub(super) fn wants_reading(&self, objects: &Arc<dyn Objects>, upload: &Upload) -> bool {
+        let unknown = self.stat.sha256.is_none() && self.stat.size_bytes == upload.size_bytes;
+        unknown && objects.large().is_some()
+    }
+}
+
 /// Finds the bytes and has the store prove their digest: the checksum-locked door first.
-pub(super) async fn prove(
-    objects: &Arc<dyn Objects>,
-    upload: &Upload,
-) -> Result<Option<(ObjectKey, ObjectStat)>, ObjectError> {
+pub(super) async fn prove(objects: &Arc<dyn Objects>, upload: &Upload) -> Result<Option<Proof>, ObjectError> {
     let locked = ObjectKey::Locked(upload.upload_id);
     match objects.stat(&locked).await {
-        Ok(stat) => return Ok(Some((locked, stat))),
+        Ok(stat) => return Ok(Some(Proof::by_the_store(locked, stat))),
         Err(ObjectError::NotFound(_)) => {}
         Err(other) => return Err(other),
     }
     match objects.promote(upload.upload_id).await {
-        Ok(stat) => Ok(Some((ObjectKey::Copied(upload.upload_id), stat))),
+        Ok(stat) => Ok(Some(Proof::by_the_store(ObjectKey::Copied(upload.upload_id), stat))),
         Err(ObjectError::NotFound(_)) => Ok(None),
         Err(other) => Err(other),
     }
@@ -52,14 +72,14 @@ pub(super) fn wrong_size(upload: &Upload, stored: u64) -> String {
     format!("{stored} bytes were stored, {declared} were declared: initiate a new upload with the right size")
 }
 
-/// What is proved already, without a copy being made: bytes of the locked door, or a copy that is there.
+/// What is there already, without a copy being made: bytes of the locked door, or a copy.
 pub(super) async fn at_hand(
     objects: &Arc<dyn Objects>,
     upload: &Upload,
-) -> Result<Option<(ObjectKey, ObjectStat)>, ObjectError> {
+) -> Result<Option<Proof>, ObjectError> {
     for key in [ObjectKey::Locked(upload.upload_id), ObjectKey::Copied(upload.upload_id)] {
         if let Some(stat) = found(objects, key).await? {
-            return Ok(Some((key, stat)));
+            return Ok(Some(Proof::by_the_store(key, stat)));
         }
     }
     Ok(None)

@@ -1,5 +1,5 @@
-//! Looking at the bytes: external ones are fetched; managed ones are read where their store hands them out itself, and
-//! taken on the store's own checksum where it does not.
+//! Looking at the bytes: external ones are fetched; managed ones are read where their store hands them out itself or has
+//! no checksum of them, and taken on the store's own checksum otherwise.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -8,13 +8,16 @@ use futures_util::{StreamExt, stream::BoxStream};
 use sha2::Digest as _;
 
 use crate::{
+    app::context::Context,
     domain::{
         artifact::{Artifact, Location, Validators, Verification},
         digest::Sha256,
         external_url::{ExternalUrl, UrlRules},
+        hashing::Hashing,
     },
     ports::{
         fetcher::{FetchError, FetchRequest, Fetcher, Progress, Reading},
+        large_objects::{Bytestream, LargeObjects},
         objects::{Download, DownloadRequest, ObjectError, Objects},
     },
 };
@@ -46,11 +49,13 @@ pub(super) enum Outcome {
 
 /// Looks at the bytes of an artifact, and tells by which means; a reading that was stopped goes on.
 pub(super) async fn look(
+    context: &Context,
     checker: &Checker,
     artifact: &Artifact,
     now: i64,
-    (resume, budget): (Option<Progress>, Option<Duration>),
+    resume: Option<Progress>,
 ) -> (Verification, Outcome) {
+    let budget = context.settings.read_budget;
     match &artifact.location {
         Location::External { url, .. } => {
             // It was judged when it was registered; the fetcher judges every address again.
@@ -70,7 +75,7 @@ pub(super) async fn look(
                 now,
                 range: None,
             };
-            managed(checker, artifact, &request)
+            managed(context, checker, artifact, &request, resume)
                 .await
                 .unwrap_or_else(|error| (Verification::StoreChecksum, lost(&error)))
         }
@@ -78,9 +83,11 @@ pub(super) async fn look(
 }
 
 async fn managed(
+    context: &Context,
     checker: &Checker,
     artifact: &Artifact,
     request: &DownloadRequest,
+    resume: Option<Progress>,
 ) -> Result<(Verification, Outcome), ObjectError> {
     let stat = checker.objects.stat(&request.key).await?;
     if stat.size_bytes != artifact.size_bytes || stat.sha256.is_some_and(|found| found != artifact.sha256) {
@@ -93,8 +100,58 @@ async fn managed(
             Ok((Verification::StoreChecksum, Outcome::Matches(None)))
         }
         Download::Redirect(_) => {
-            Ok((Verification::StoreChecksum, failed("the object store has no checksum of the bytes")))
+            let Some(store) = checker.objects.large() else {
+                let outcome = failed("the object store has no checksum of the bytes");
+                return Ok((Verification::StoreChecksum, outcome));
+            };
+            let slices = Slices { context, artifact, began: request.now };
+            Ok((Verification::Fetched, slices.read(store, request, resume).await?))
         }
+    }
+}
+
+/// Reading what a store only hands out to others, part by part where a task has a budget of time.
+struct Slices<'a> {
+    context: &'a Context,
+    artifact: &'a Artifact,
+    /// When the task began, Unix milliseconds.
+    began: i64,
+}
+
+impl Slices<'_> {
+    async fn read(
+        &self,
+        store: &dyn LargeObjects,
+        request: &DownloadRequest,
+        resume: Option<Progress>,
+    ) -> Result<Outcome, ObjectError> {
+        let hashing = resume.and_then(|progress| Hashing::resume(&progress.hash)).unwrap_or_default();
+        let bytes = store.read(&request.key, request.version.as_deref(), hashing.bytes()).await?;
+        Ok(self.hash(bytes, hashing).await)
+    }
+
+    async fn hash(&self, mut bytes: Bytestream, mut hashing: Hashing) -> Outcome {
+        let slice = self.context.settings.slice_bytes;
+        let mut next = hashing.bytes().saturating_add(slice);
+        while let Some(piece) = bytes.next().await {
+            let Ok(piece) = piece else { return failed("the stored bytes could not be read to their end") };
+            hashing.update(&piece);
+            if hashing.bytes() >= next {
+                if self.time_is_up() {
+                    let (hash, validators) = (hashing.save(), Validators::default());
+                    return Outcome::Part(Box::new(Progress { hash, validators }));
+                }
+                next = hashing.bytes().saturating_add(slice);
+            }
+        }
+        let (size_bytes, found) = (hashing.bytes(), hashing.finish());
+        compared(self.artifact, size_bytes, found)
+    }
+
+    fn time_is_up(&self) -> bool {
+        let budget =
+            self.context.settings.read_budget.and_then(|budget| i64::try_from(budget.as_millis()).ok());
+        budget.is_some_and(|budget| self.context.clock.now_ms() >= self.began.saturating_add(budget))
     }
 }
 
@@ -106,7 +163,10 @@ async fn read(artifact: &Artifact, mut bytes: BoxStream<'static, io::Result<Byte
         hash.update(&piece);
         size_bytes = size_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
     }
-    let found = Sha256::from_bytes(hash.finalize().into());
+    compared(artifact, size_bytes, Sha256::from_bytes(hash.finalize().into()))
+}
+
+fn compared(artifact: &Artifact, size_bytes: u64, found: Sha256) -> Outcome {
     if (size_bytes, found) == (artifact.size_bytes, artifact.sha256) {
         Outcome::Matches(None)
     } else {
