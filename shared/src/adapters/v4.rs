@@ -121,7 +121,7 @@ impl Key {
         if let Some(token) = session_token {
             sent.push(("x-amz-security-token", token.reveal().to_owned()));
         }
-        let mut headers = covered(request);
+        let mut headers = covered(request, request.url.authority());
         headers.extend(sent.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         headers.sort();
         let mut query = query_of(request);
@@ -185,7 +185,9 @@ impl Unsigned {
     ) -> Option<Self> {
         let date = date(request.now)?;
         let (_, scope) = credential.split_once('/')?;
-        let headers = covered(request);
+        // Google's hosts are without their ports in what is signed, Amazon's with them.
+        let host = if prefix == "X-Goog" { request.url.host() } else { request.url.authority() };
+        let headers = covered(request, host);
         let mut query = query_of(request);
         let mut add = |name: &str, value: &str| query.push((encode(name, false), encode(value, false)));
         add(&format!("{prefix}-Algorithm"), algorithm);
@@ -240,12 +242,12 @@ fn to_sign(
 }
 
 /// The headers that are covered, in their order.
-fn covered(request: &Request<'_>) -> Vec<(String, String)> {
+fn covered(request: &Request<'_>, host: &str) -> Vec<(String, String)> {
     // Space at the ends does not count, and within as one space.
     let plain = |value: &str| value.split_whitespace().collect::<Vec<_>>().join(" ");
     let own = request.headers.iter().map(|(name, value)| ((*name).to_owned(), plain(value)));
     let mut headers: Vec<_> = own.collect();
-    headers.push(("host".into(), request.url.authority().to_owned()));
+    headers.push(("host".into(), host.to_owned()));
     headers.sort();
     headers
 }
