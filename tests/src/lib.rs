@@ -12,6 +12,7 @@
 )]
 
 pub mod api;
+pub mod bucket;
 pub mod bytes;
 pub mod host;
 pub mod server;

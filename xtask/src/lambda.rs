@@ -153,16 +153,21 @@ fn make_executable(_: &std::path::Path) -> Result<(), String> {
     Err("Lambda's emulator runs on Linux alone".to_owned())
 }
 
+/// The names of the end-to-end tests.
+pub(crate) fn end_to_end(workspace: &Workspace) -> Result<Vec<String>, String> {
+    let mut command = workspace.command("cargo");
+    command.args(["test", "--package", "e2e", "--test", "e2e", "--locked", "--quiet", "--", "--list"]);
+    let list = process::output(&mut command)?;
+    Ok(list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
 /// Counts what is left out, by the names of the tests.
 pub(crate) fn leave_out(
     workspace: &Workspace,
     left_out: &BTreeMap<String, &'static str>,
     counts: &mut Counts,
 ) -> Result<(), String> {
-    let mut command = workspace.command("cargo");
-    command.args(["test", "--package", "e2e", "--test", "e2e", "--locked", "--quiet", "--", "--list"]);
-    let list = process::output(&mut command)?;
-    let tests: Vec<&str> = list.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let tests = end_to_end(workspace)?;
     let mut rest = tests.clone();
     for (part, why) in left_out {
         if !tests.iter().any(|test| test.contains(part)) {

@@ -5,6 +5,7 @@
 
 mod aws;
 mod bench;
+mod buckets;
 mod counts;
 mod fixtures;
 mod lambda;

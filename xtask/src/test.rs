@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::aws::{self, Servers};
+use crate::buckets;
 use crate::counts::Counts;
 use crate::fixtures::{self, Fixtures};
 use crate::process;
@@ -43,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace, extent: Extent) -> bool {
         Ok(equipment) => {
             let step = tests(workspace, &equipment, &mut counts);
             counts.note(step);
+            buckets::tests(workspace, extent.aws, &equipment, &mut counts);
             aws::tests(workspace, extent.aws, &equipment, &mut counts);
             for (what, why) in &equipment.left_out {
                 println!("skipped: tests named `{what}`: {why}");
@@ -73,6 +75,7 @@ impl EndToEnd {
         println!("prepared in {} s", started.elapsed().as_secs());
         let mut left_out = BTreeMap::new();
         left_out.insert("live::".to_owned(), "asks a stack that was deployed: `cargo xtask aws live`");
+        left_out.insert(buckets::MODULE.to_owned(), "run by themselves, over each server");
         if tools.javascript.is_none() {
             left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm");
         }

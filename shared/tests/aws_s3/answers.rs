@@ -18,13 +18,13 @@ use tokio::{
 
 use crate::world::{client, some_credentials, store};
 
-const STAGED: &str =
+pub(crate) const STAGED: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 25\r\nETag: \"tag\"\r\nx-amz-version-id: 3/L4+kq\r\n\r\n";
 /// An answer that takes 0.6 seconds.
 const SLOW: &str = "(slow)";
-const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+pub(crate) const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-fn head_of_the_copy() -> String {
+pub(crate) fn head_of_the_copy() -> String {
     let sha256 = checksum(CONTENT);
     format!(
         "HTTP/1.1 200 OK\r\nContent-Length: 25\r\nx-amz-version-id: v2\r\n\
@@ -32,11 +32,11 @@ fn head_of_the_copy() -> String {
     )
 }
 
-fn answer(status: &str, body: &str) -> String {
+pub(crate) fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn error(status: &str, code: &str) -> String {
+pub(crate) fn error(status: &str, code: &str) -> String {
     answer(
         status,
         &format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>so</Message></Error>"),
@@ -50,7 +50,7 @@ async fn scripted<const N: usize>(answers: [String; N]) -> (S3Objects, Arc<Mutex
 }
 
 /// A server with these answers: where it is, and the heads of the requests that it got.
-async fn served<const N: usize>(answers: [String; N]) -> (String, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn served<const N: usize>(answers: [String; N]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -78,7 +78,7 @@ async fn served<const N: usize>(answers: [String; N]) -> (String, Arc<Mutex<Vec<
     (endpoint, asked)
 }
 
-fn proved() -> ObjectStat {
+pub(crate) fn proved() -> ObjectStat {
     ObjectStat { size_bytes: 25, sha256: Some(digest(CONTENT)), version: Some("v2".to_owned()) }
 }
 

@@ -10,6 +10,7 @@
 mod answers;
 mod contract;
 mod honesty;
+mod lacking;
 mod only_real_s3;
 mod over_http;
 mod presigning;

@@ -10,6 +10,7 @@
 
 mod artifacts;
 mod audit;
+mod buckets;
 mod decisions;
 mod documented;
 mod external;
