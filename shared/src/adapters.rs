@@ -10,3 +10,4 @@ pub mod objects;
 pub mod secret_file;
 pub mod signer;
 pub mod tasks;
+mod v4;

@@ -13,12 +13,14 @@ use crate::domain::{
 };
 
 mod bucket;
+mod gcs;
 mod places;
 mod reader;
 mod signing;
 
 pub use self::{
     bucket::Bucket,
+    gcs::GcsBucket,
     places::{Aws, Metadata, Queue, Storage},
     signing::{Signing, SigningBudget, SigningMode},
 };

@@ -14,6 +14,8 @@ mod buckets;
 mod cloud;
 #[cfg(feature = "embedded")]
 mod embedded;
+#[cfg(all(feature = "embedded", feature = "gcs"))]
+mod gcs;
 #[cfg(feature = "fetcher-https")]
 mod opened;
 mod repositories;
@@ -71,6 +73,16 @@ pub enum WiringError {
         name: String,
         /// What is wrong.
         rule: &'static str,
+    },
+    /// A bucket of Google Cloud Storage cannot be used.
+    #[cfg(feature = "gcs")]
+    #[error("the bucket `{name}` cannot be used")]
+    GcsBucket {
+        /// Its name.
+        name: String,
+        /// The cause.
+        #[source]
+        source: crate::adapters::objects::gcs::GcsError,
     },
     /// There is no keyset to sign under.
     #[error(transparent)]

@@ -68,7 +68,7 @@ const VENDOR_WORDS: [&str; 12] = [
 ];
 
 /// What adapters of different folders may share.
-const SHARED_BY_ADAPTERS: [&str; 1] = ["secret_file"];
+const SHARED_BY_ADAPTERS: [&str; 2] = ["secret_file", "v4"];
 
 const MAX_LINES: usize = 400;
 /// Files that are longer and still to be split. No new name comes in here.

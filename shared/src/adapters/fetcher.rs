@@ -3,9 +3,9 @@
 mod credentials;
 pub mod https;
 mod links;
-mod v4;
 
 pub use self::{
     credentials::{Credentials, CredentialsError, Kind},
     links::SignedLinks,
 };
+pub use super::v4::KeyError;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "embedded")]
 pub mod filesystem;
+#[cfg(feature = "gcs")]
+pub mod gcs;
 pub mod memory;
 #[cfg(feature = "s3")]
 pub mod s3;

@@ -79,7 +79,7 @@ impl Said {
 }
 
 /// Whether a key refers to a secret, and the secret.
-fn credentials(reader: &mut Reader<'_>, path: &str) -> (bool, Option<Secret>) {
+pub(super) fn credentials(reader: &mut Reader<'_>, path: &str) -> (bool, Option<Secret>) {
     let Some(reference) = reader.text(path) else { return (false, None) };
     let secret = if let Some(name) = reference.strip_prefix("env:") {
         let value = reader.environment().get(name).filter(|text| !text.is_empty()).cloned();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{bucket::Bucket, reader::Reader};
+use super::{bucket::Bucket, gcs::GcsBucket, reader::Reader};
 use crate::domain::secret::Secret;
 
 /// Where managed bytes are kept.
@@ -18,6 +18,8 @@ pub enum Storage {
     },
     /// In a bucket of S3, or of another store that speaks it.
     S3(Bucket),
+    /// In a bucket of Google Cloud Storage.
+    Gcs(GcsBucket),
 }
 
 /// Where records are kept.
@@ -68,10 +70,11 @@ pub struct Aws {
 
 pub(super) fn storage(reader: &mut Reader<'_>, data: &Path) -> Option<Storage> {
     const SECTIONS: [&str; 4] = ["filesystem", "s3", "minio", "gcs"];
-    let kind = reader.word("storage.type", &["filesystem", "s3", "minio"], &["gcs"], "filesystem");
+    let kind = reader.word("storage.type", &SECTIONS, &[], "filesystem");
     let storage = match kind.as_deref()? {
         "s3" => Bucket::of_s3(reader).map(Storage::S3),
         "minio" => Bucket::of_minio(reader).map(Storage::S3),
+        "gcs" => GcsBucket::read(reader).map(Storage::Gcs),
         _ => {
             let root = reader.path("storage.filesystem.root");
             Some(Storage::Filesystem { root: root.unwrap_or_else(|| data.join("objects")) })

@@ -78,6 +78,12 @@ impl Put {
         Self::to(&doors.upload_url, &BTreeMap::new(), content_length as u64)
     }
 
+    /// A PUT through each door that there is.
+    pub fn each(doors: &UploadDoors, content_length: usize) -> Vec<Self> {
+        let locked = doors.checksum_locked.as_ref().map(|_| Self::locked(doors, content_length));
+        std::iter::once(Self::bare(doors, content_length)).chain(locked).collect()
+    }
+
     /// The PUT through the checksum-locked door, with the headers that came with it.
     pub fn locked(doors: &UploadDoors, content_length: usize) -> Self {
         let door = doors.checksum_locked.as_ref().expect("our own stores have a locked door");
@@ -123,6 +129,14 @@ impl Store {
     pub async fn lock(&self, upload_id: UploadId, content: &[u8]) {
         let doors = self.doors(upload_id, content).await;
         self.send(&Put::locked(&doors, content.len()), body(content)).await.unwrap();
+    }
+
+    /// Stores this content through the locked door, or the bare one where there is no other; answers with its key.
+    pub async fn keep(&self, upload_id: UploadId, content: &[u8]) -> ObjectKey {
+        let doors = self.doors(upload_id, content).await;
+        let put = Put::each(&doors, content.len()).pop().expect("there is a door");
+        self.send(&put, body(content)).await.unwrap();
+        put.key
     }
 
     /// All bytes under a key, or a range of them.

@@ -118,6 +118,13 @@ async fn stored(
         }
         #[cfg(not(all(feature = "s3", feature = "fetcher-https")))]
         Storage::S3(_) => Err(WiringError::NotChosen("storage.type: filesystem")),
+        #[cfg(feature = "gcs")]
+        Storage::Gcs(bucket) => {
+            let objects = super::gcs::open(bucket).await?;
+            Ok(Stored { patient: Arc::clone(&objects), objects, receiver: None })
+        }
+        #[cfg(not(feature = "gcs"))]
+        Storage::Gcs(_) => Err(WiringError::NotChosen("storage.type: filesystem")),
     }
 }
 
@@ -126,7 +133,7 @@ fn copy_at_once_max_bytes(storage: &Storage) -> u64 {
     match storage {
         // A copy is a rename or a link there, and the digest is known.
         Storage::Filesystem { .. } => u64::MAX,
-        Storage::S3(_) => COPY_AT_ONCE_MAX_BYTES,
+        Storage::S3(_) | Storage::Gcs(_) => COPY_AT_ONCE_MAX_BYTES,
     }
 }
 

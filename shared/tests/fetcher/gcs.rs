@@ -24,7 +24,7 @@ const URL: &str = "https://storage.googleapis.com/releases/editor.msi";
 /// The key of a test account that does not exist, from Google's conformance vectors.
 fn account() -> String {
     let file: serde_json::Value =
-        serde_json::from_str(include_str!("../../src/adapters/fetcher/v4/google.json")).unwrap();
+        serde_json::from_str(include_str!("../../src/adapters/v4/google.json")).unwrap();
     file["account"].to_string()
 }
 

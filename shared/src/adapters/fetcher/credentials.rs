@@ -11,8 +11,8 @@ use http::{
 };
 
 use self::kept::Kept;
-use super::v4::{Key, Request};
 use crate::{
+    adapters::v4::{Key, KeyError, Request},
     domain::{
         external_url::ExternalUrl,
         secret::{Secret, SecretReference},
@@ -64,14 +64,9 @@ pub enum CredentialsError {
     /// The name or the value cannot stand in a header.
     #[error("the credentials cannot be sent as a header")]
     Header,
-    /// They are no access key.
-    #[error(
-        "the credentials are to be `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one"
-    )]
-    AccessKey,
-    /// They are no key file of a service account.
-    #[error("the credentials are to be the JSON key file of a service account, with a PKCS#8 key of RSA")]
-    ServiceAccount,
+    /// They are no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// What is sent with one request to open it.

@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{
-    Credentials,
-    credentials::Opener,
-    v4::{Key, Request},
+use super::{Credentials, credentials::Opener};
+use crate::{
+    adapters::v4::{Key, Request},
+    ports::links::{LinkError, LinkRequest, Links},
 };
-use crate::ports::links::{LinkError, LinkRequest, Links};
 
 /// How long a link is good for, in seconds: it is looked at when a download begins.
 const SECONDS: u32 = 900;

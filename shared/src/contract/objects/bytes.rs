@@ -26,8 +26,8 @@ fn stat_of(content: &[u8]) -> ObjectStat {
 pub async fn what_was_put_is_found_with_size_and_digest(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     store.stage(upload(1), CONTENT).await;
-    store.lock(upload(2), CONTENT).await;
-    for key in [ObjectKey::Staging(upload(1)), ObjectKey::Locked(upload(2))] {
+    let other = store.keep(upload(2), CONTENT).await;
+    for key in [ObjectKey::Staging(upload(1)), other] {
         assert_eq!(store.objects.stat(&key).await.unwrap(), stat_of(CONTENT));
         assert_eq!(store.read(key, None).await.unwrap(), CONTENT);
     }
@@ -45,7 +45,7 @@ pub async fn an_object_of_no_bytes_is_an_object(fixture: &impl Fixture) {
 pub async fn a_torn_upload_is_not_found(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     let doors = store.doors(upload(1), CONTENT).await;
-    for put in [Put::bare(&doors, CONTENT.len()), Put::locked(&doors, CONTENT.len())] {
+    for put in Put::each(&doors, CONTENT.len()) {
         for sent in [0, 1, CONTENT.len() - 1, CONTENT.len()] {
             let outcome = store.send(&put, torn(&CONTENT[..sent])).await;
             assert!(matches!(outcome, Err(ReceiveError::Interrupted)), "{sent}: {outcome:?}");
@@ -67,7 +67,7 @@ pub async fn a_torn_upload_may_be_tried_again(fixture: &impl Fixture) {
 pub async fn fewer_bytes_than_declared_are_not_kept(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     let doors = store.doors(upload(1), CONTENT).await;
-    for put in [Put::bare(&doors, CONTENT.len()), Put::locked(&doors, CONTENT.len())] {
+    for put in Put::each(&doors, CONTENT.len()) {
         let outcome = store.send(&put, body(&CONTENT[1..])).await;
         assert!(matches!(outcome, Err(ReceiveError::WrongSize { declared: 25, found: 24 })), "{outcome:?}");
         store.assert_nothing_of(upload(1)).await;
@@ -213,8 +213,7 @@ pub async fn what_staging_becomes_never_reaches_the_copy(fixture: &impl Fixture)
 pub async fn a_range_is_exactly_that_range(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     let content = pattern(700_001);
-    store.lock(upload(1), &content).await;
-    let key = ObjectKey::Locked(upload(1));
+    let key = store.keep(upload(1), &content).await;
     for (first, last) in
         [(0, 0), (0, 9), (5, 5), (262_143, 262_144), (1, 699_999), (700_000, 700_000), (0, 700_000)]
     {
@@ -260,8 +259,8 @@ pub async fn a_deleted_object_is_not_found(fixture: &impl Fixture) {
 /// Deleting what is not there, or is there no more, succeeds.
 pub async fn deleting_nothing_is_no_error(fixture: &impl Fixture) {
     let store = Store::of(fixture);
-    store.lock(upload(1), CONTENT).await;
-    for key in [ObjectKey::Locked(upload(1)), ObjectKey::Locked(upload(1)), ObjectKey::Staging(upload(9))] {
+    let kept = store.keep(upload(1), CONTENT).await;
+    for key in [kept, kept, ObjectKey::Staging(upload(9))] {
         store.objects.delete(&key).await.unwrap();
     }
     store.assert_nothing_of(upload(1)).await;
@@ -271,9 +270,9 @@ pub async fn deleting_nothing_is_no_error(fixture: &impl Fixture) {
 pub async fn deleting_one_key_leaves_the_others(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     store.stage(upload(1), CONTENT).await;
-    store.lock(upload(1), CONTENT).await;
+    let kept = store.keep(upload(1), CONTENT).await;
     store.objects.promote(upload(1)).await.unwrap();
-    for gone in [ObjectKey::Staging(upload(1)), ObjectKey::Locked(upload(1))] {
+    for gone in [ObjectKey::Staging(upload(1)), kept] {
         store.objects.delete(&gone).await.unwrap();
         assert_eq!(store.read(ObjectKey::Copied(upload(1)), None).await.unwrap(), CONTENT);
     }
@@ -283,10 +282,10 @@ pub async fn deleting_one_key_leaves_the_others(fixture: &impl Fixture) {
 pub async fn a_download_under_way_outlives_its_object(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     let content = pattern(900_000);
-    store.lock(upload(1), &content).await;
-    let mut chunks = store.chunks(ObjectKey::Locked(upload(1)), None).await.unwrap();
+    let key = store.keep(upload(1), &content).await;
+    let mut chunks = store.chunks(key, None).await.unwrap();
     let mut read = chunks.try_next().await.unwrap().unwrap().to_vec();
-    store.objects.delete(&ObjectKey::Locked(upload(1))).await.unwrap();
+    store.objects.delete(&key).await.unwrap();
     while let Some(chunk) = chunks.try_next().await.unwrap() {
         read.extend_from_slice(&chunk);
     }

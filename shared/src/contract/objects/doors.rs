@@ -14,9 +14,9 @@ use crate::{
     ports::objects::{ReceiveError, UploadDoors},
 };
 
-/// Both ways in, as they are meant to be used.
-fn both(doors: &UploadDoors) -> [Put; 2] {
-    [Put::bare(doors, CONTENT.len()), Put::locked(doors, CONTENT.len())]
+/// Every way in, as it is meant to be used.
+fn both(doors: &UploadDoors) -> Vec<Put> {
+    Put::each(doors, CONTENT.len())
 }
 
 async fn assert_denied(store: &Store, put: &Put) {

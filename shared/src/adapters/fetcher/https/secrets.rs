@@ -15,7 +15,7 @@ use super::{
     tls,
 };
 use crate::{
-    adapters::fetcher::{Credentials, v4::Key},
+    adapters::{fetcher::Credentials, v4::Key},
     domain::{
         external_url::{ExternalUrl, UrlRules},
         secret::{Secret, SecretReference},

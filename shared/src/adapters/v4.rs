@@ -8,11 +8,13 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, macros::format_description};
 
-use super::CredentialsError;
 use crate::domain::{external_url::ExternalUrl, secret::Secret};
 
 /// What stands for the digest of a body that is not signed.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// The header with the digest of a body that is signed, in Google's dialect.
+const SIGNED: &str = "x-goog-content-sha256";
+
 /// A key that signs requests.
 pub(super) enum Key {
     /// Of Amazon, or of whoever speaks S3.
@@ -25,6 +27,19 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
     }
+}
+
+/// The text is no key. What it is is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// It is no access key.
+    #[error(
+        "the credentials are to be `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one"
+    )]
+    AccessKey,
+    /// It is no key file of a service account.
+    #[error("the credentials are to be the JSON key file of a service account, with a PKCS#8 key of RSA")]
+    ServiceAccount,
 }
 
 /// The parts of a service account's key file that count.
@@ -48,55 +63,47 @@ pub(super) struct Request<'a> {
 
 impl Key {
     /// `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and `:SESSION_TOKEN` where there is one.
-    pub(super) fn aws(text: &Secret, region: &str) -> Result<Self, CredentialsError> {
+    pub(super) fn aws(text: &Secret, region: &str) -> Result<Self, KeyError> {
         let mut parts = text.reveal().splitn(3, ':').map(str::trim);
         let (id, secret) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let session_token = parts.next().map(|token| Secret::new(token.to_owned()));
         let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !plain(id) || !plain(secret) || !session_token.as_ref().is_none_or(|token| plain(token.reveal())) {
-            return Err(CredentialsError::AccessKey);
+            return Err(KeyError::AccessKey);
         }
         let secret = Secret::new(secret.to_owned());
         Ok(Self::Aws { id: id.to_owned(), secret, session_token, region: region.to_owned(), service: "s3" })
     }
 
     /// The key file of a service account, as Google hands it out.
-    pub(super) fn google(text: &Secret) -> Result<Self, CredentialsError> {
+    pub(super) fn google(text: &Secret) -> Result<Self, KeyError> {
         let account: ServiceAccount =
-            serde_json::from_str(text.reveal()).map_err(|_| CredentialsError::ServiceAccount)?;
+            serde_json::from_str(text.reveal()).map_err(|_| KeyError::ServiceAccount)?;
         let lines = account.private_key.lines().filter(|line| !line.starts_with("-----"));
         let der = STANDARD
             .decode(lines.map(str::trim).collect::<String>())
-            .map_err(|_| CredentialsError::ServiceAccount)?;
-        let key = rsa::KeyPair::from_pkcs8(&der).map_err(|_| CredentialsError::ServiceAccount)?;
+            .map_err(|_| KeyError::ServiceAccount)?;
+        let key = rsa::KeyPair::from_pkcs8(&der).map_err(|_| KeyError::ServiceAccount)?;
         Ok(Self::Google { email: account.client_email, key: Box::new(key) })
     }
 
     /// The path and query that carry the signature, good for so many seconds; nothing where the time cannot be said.
     pub(super) fn in_query(&self, request: &Request<'_>, seconds: u32) -> Option<String> {
-        let (prefix, algorithm, id) = match self {
-            Self::Aws { id, .. } => ("X-Amz", "AWS4-HMAC-SHA256", id),
-            Self::Google { email, .. } => ("X-Goog", "GOOG4-RSA-SHA256", email),
+        let unsigned = match self {
+            Self::Aws { id, session_token, .. } => {
+                let scope = self.scope(&date(request.now)?)?;
+                let token = session_token.as_ref().map(|token| ("X-Amz-Security-Token", token.reveal()));
+                Unsigned::new(
+                    ("X-Amz", "AWS4-HMAC-SHA256"),
+                    &format!("{id}/{scope}"),
+                    token,
+                    request,
+                    seconds,
+                )?
+            }
+            Self::Google { email, .. } => Unsigned::google(email, request, seconds)?,
         };
-        let date = date(request.now)?;
-        let scope = self.scope(&date)?;
-        let headers = covered(request);
-        let mut query = query_of(request);
-        let mut add = |name: String, value: &str| query.push((encode(&name, false), encode(value, false)));
-        add(format!("{prefix}-Algorithm"), algorithm);
-        add(format!("{prefix}-Credential"), &format!("{id}/{scope}"));
-        add(format!("{prefix}-Date"), &date);
-        add(format!("{prefix}-Expires"), &seconds.to_string());
-        add(format!("{prefix}-SignedHeaders"), &names(&headers));
-        if let Self::Aws { session_token: Some(token), .. } = self {
-            add("X-Amz-Security-Token".into(), token.reveal());
-        }
-        query.sort();
-        let path = encode(decode(request.url.path()), true);
-        let query = joined(&query);
-        let text = to_sign(request.method, &path, &query, &headers, UNSIGNED, algorithm, &date, &scope);
-        let signature = self.sign(&text, &date)?;
-        Some(format!("{path}?{query}&{prefix}-Signature={signature}"))
+        Some(unsigned.signed(&self.sign(unsigned.text(), &unsigned.date)?))
     }
 
     /// The path and query in the spelling that was signed, and the headers that carry the signature and cover the body:
@@ -115,14 +122,14 @@ impl Key {
         if let Some(token) = session_token {
             sent.push(("x-amz-security-token", token.reveal().to_owned()));
         }
-        let mut headers = covered(request);
+        let mut headers = covered(request, request.url.authority());
         headers.extend(sent.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         headers.sort();
         let mut query = query_of(request);
         query.sort();
         let (path, query) = (encode(decode(request.url.path()), true), joined(&query));
         let text = to_sign(request.method, &path, &query, &headers, &payload, algorithm, &date, &scope);
-        let signature = self.sign(&text, &date)?;
+        let signature = hex(&self.sign(&text, &date)?);
         let names = names(&headers);
         let value =
             format!("{algorithm} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
@@ -131,28 +138,88 @@ impl Key {
     }
 
     fn scope(&self, date: &str) -> Option<String> {
-        let day = date.get(..8)?;
         Some(match self {
-            Self::Aws { region, service, .. } => format!("{day}/{region}/{service}/aws4_request"),
-            Self::Google { .. } => format!("{day}/auto/storage/goog4_request"),
+            Self::Aws { region, service, .. } => format!("{}/{region}/{service}/aws4_request", date.get(..8)?),
+            Self::Google { .. } => google_scope(date)?,
         })
     }
 
-    fn sign(&self, text: &str, date: &str) -> Option<String> {
+    fn sign(&self, text: &str, date: &str) -> Option<Vec<u8>> {
         match self {
             Self::Aws { secret, region, service, .. } => {
                 let first = format!("AWS4{}", secret.reveal());
                 let parts = [date.get(..8)?, region, service, "aws4_request"];
                 let key = parts.iter().fold(first.into_bytes(), |key, part| mac(&key, part.as_bytes()));
-                Some(hex(&mac(&key, text.as_bytes())))
+                Some(mac(&key, text.as_bytes()))
             }
             Self::Google { key, .. } => {
                 let mut signature = vec![0; key.public().modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).ok()?;
-                Some(hex(&signature))
+                Some(signature)
             }
         }
     }
+}
+
+/// A URL that lacks its signature.
+pub(super) struct Unsigned {
+    path: String,
+    query: String,
+    text: String,
+    date: String,
+    prefix: &'static str,
+}
+
+impl Unsigned {
+    /// In Google's dialect, for whoever signs as this service account.
+    pub(super) fn google(email: &str, request: &Request<'_>, seconds: u32) -> Option<Self> {
+        let credential = format!("{email}/{}", google_scope(&date(request.now)?)?);
+        Self::new(("X-Goog", "GOOG4-RSA-SHA256"), &credential, None, request, seconds)
+    }
+
+    fn new(
+        (prefix, algorithm): (&'static str, &str),
+        credential: &str,
+        more: Option<(&str, &str)>,
+        request: &Request<'_>,
+        seconds: u32,
+    ) -> Option<Self> {
+        let date = date(request.now)?;
+        let (_, scope) = credential.split_once('/')?;
+        // Google's hosts are without their ports in what is signed, Amazon's with them.
+        let host = if prefix == "X-Goog" { request.url.host() } else { request.url.authority() };
+        let headers = covered(request, host);
+        let mut query = query_of(request);
+        let mut add = |name: &str, value: &str| query.push((encode(name, false), encode(value, false)));
+        add(&format!("{prefix}-Algorithm"), algorithm);
+        add(&format!("{prefix}-Credential"), credential);
+        add(&format!("{prefix}-Date"), &date);
+        add(&format!("{prefix}-Expires"), &seconds.to_string());
+        add(&format!("{prefix}-SignedHeaders"), &names(&headers));
+        if let Some((name, value)) = more {
+            add(name, value);
+        }
+        query.sort();
+        let (path, query) = (encode(decode(request.url.path()), true), joined(&query));
+        let payload = headers.iter().find(|(name, _)| name == SIGNED).map_or(UNSIGNED, |(_, value)| value);
+        let text = to_sign(request.method, &path, &query, &headers, payload, algorithm, &date, scope);
+        Some(Self { path, query, text, date, prefix })
+    }
+
+    /// What is to be signed.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The path and query with this signature of the text.
+    pub(super) fn signed(&self, signature: &[u8]) -> String {
+        let Self { path, query, prefix, .. } = self;
+        format!("{path}?{query}&{prefix}-Signature={}", hex(signature))
+    }
+}
+
+fn google_scope(date: &str) -> Option<String> {
+    Some(format!("{}/auto/storage/goog4_request", date.get(..8)?))
 }
 
 #[expect(
@@ -176,10 +243,12 @@ fn to_sign(
 }
 
 /// The headers that are covered, in their order.
-fn covered(request: &Request<'_>) -> Vec<(String, String)> {
-    let own = request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.trim().to_owned()));
+fn covered(request: &Request<'_>, host: &str) -> Vec<(String, String)> {
+    // Space at the ends does not count, and within as one space.
+    let plain = |value: &str| value.split_whitespace().collect::<Vec<_>>().join(" ");
+    let own = request.headers.iter().map(|(name, value)| ((*name).to_owned(), plain(value)));
     let mut headers: Vec<_> = own.collect();
-    headers.push(("host".into(), request.url.authority().to_owned()));
+    headers.push(("host".into(), host.to_owned()));
     headers.sort();
     headers
 }
