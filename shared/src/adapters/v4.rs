@@ -139,7 +139,9 @@ impl Key {
 
     fn scope(&self, date: &str) -> Option<String> {
         Some(match self {
-            Self::Aws { region, service, .. } => format!("{}/{region}/{service}/aws4_request", date.get(..8)?),
+            Self::Aws { region, service, .. } => {
+                format!("{}/{region}/{service}/aws4_request", date.get(..8)?)
+            }
             Self::Google { .. } => google_scope(date)?,
         })
     }
