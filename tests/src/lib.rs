@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod bytes;
+pub mod foreign;
 pub mod host;
 pub mod server;
 pub mod settings;

@@ -10,6 +10,7 @@ mod fixtures;
 mod lambda;
 mod lint;
 mod live;
+mod live_repositories;
 mod process;
 mod s3;
 mod server;
@@ -33,6 +34,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   aws live --stack NAME
                   the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
+  live-repositories FILE
+                  the tests of files in real repositories, which FILE tells of: see docs/repositories.md
   bench cold [--starts N]
                   starts, sizes and warm invocations of the functions beside an empty one; Linux alone
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
         ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
+        ["live-repositories", file] => live_repositories::run(&workspace, file),
         ["bench", "cold", words @ ..] => match bench::starts(words) {
             Some(count) => bench::cold(&workspace, count),
             None => Err(USAGE.to_owned()),

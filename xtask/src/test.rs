@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::aws::{self, Servers};
 use crate::counts::Counts;
 use crate::fixtures::{self, Fixtures};
+use crate::live_repositories;
 use crate::process;
 use crate::tools::{self, Tools};
 use crate::workspace::Workspace;
@@ -73,6 +74,8 @@ impl EndToEnd {
         println!("prepared in {} s", started.elapsed().as_secs());
         let mut left_out = BTreeMap::new();
         left_out.insert("live::".to_owned(), "asks a stack that was deployed: `cargo xtask aws live`");
+        let why = "asks real services: `cargo xtask live-repositories`";
+        left_out.insert(live_repositories::MODULE.to_owned(), why);
         if tools.javascript.is_none() {
             left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm");
         }
