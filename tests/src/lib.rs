@@ -14,6 +14,7 @@
 pub mod api;
 pub mod bucket;
 pub mod bytes;
+pub mod foreign;
 pub mod host;
 pub mod server;
 pub mod settings;

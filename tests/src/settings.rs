@@ -101,6 +101,11 @@ pub fn checkout(relative: &str) -> PathBuf {
     path
 }
 
+/// A variable that whoever runs the tests has set.
+pub fn variable(name: &str) -> Option<String> {
+    text(name)
+}
+
 fn prepared(variable: &str, beside: &str) -> PathBuf {
     let path = read(variable).unwrap_or_else(|| {
         let test = std::env::current_exe().expect("a running test has a path");

@@ -11,6 +11,7 @@ mod fixtures;
 mod lambda;
 mod lint;
 mod live;
+mod live_repositories;
 mod process;
 mod s3;
 mod server;
@@ -34,6 +35,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   aws live --stack NAME
                   the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
+  live-repositories FILE
+                  the tests of files in real repositories, which FILE tells of: see docs/repositories.md
   bench cold [--starts N] [--built]
                   starts, sizes and warm invocations of the functions beside an empty one; Linux alone. --built
                   measures the programs of the last run again
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
         ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
+        ["live-repositories", file] => live_repositories::run(&workspace, file),
         ["bench", "cold", words @ ..] => match bench::Plan::asked(words) {
             Some(plan) => bench::cold(&workspace, plan),
             None => Err(USAGE.to_owned()),

@@ -10,6 +10,7 @@ use crate::buckets;
 use crate::counts::Counts;
 use crate::fixtures::{self, Fixtures};
 use crate::lambda;
+use crate::live_repositories;
 use crate::process;
 use crate::tools::{self, Tools};
 use crate::workspace::Workspace;
@@ -77,6 +78,8 @@ impl EndToEnd {
         let mut left_out = BTreeMap::new();
         left_out.insert("live::".to_owned(), "asks a stack that was deployed: `cargo xtask aws live`");
         left_out.insert(buckets::MODULE.to_owned(), "run by themselves, over each server");
+        let why = "asks real services: `cargo xtask live-repositories`";
+        left_out.insert(live_repositories::MODULE.to_owned(), why);
         if tools.javascript.is_none() {
             left_out.insert("with_jose".to_owned(), "install Node.js 20 or later with npm");
         }

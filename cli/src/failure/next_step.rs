@@ -93,6 +93,9 @@ fn of_bytes(code: &str) -> Option<&'static str> {
             "open the url to the service or configure a repository, then `bp artifact verify ARTIFACT`"
         }
         "ARTIFACT_NOT_AVAILABLE" => "`bp artifact show ARTIFACT` tells its state and why",
+        "LINK_REFUSED" => {
+            "let the repository's credentials sign links, or register the file with `client_authenticates`"
+        }
         "ARTIFACT_IN_USE" => "revoke the releases that name it first: `bp release revoke RELEASE --reason …`",
         "ARTIFACT_EXISTS" => {
             "the same bytes are there with other access: use that artifact, its id is in the details"

@@ -14,6 +14,7 @@ mod buckets;
 mod decisions;
 mod documented;
 mod external;
+mod foreign;
 mod idempotency;
 mod installers;
 mod keys;

@@ -3,6 +3,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use e2e::bytes::{installer, sha256};
+use e2e::foreign::{Foreign, Shown};
 use e2e::host::{Host, Page};
 use e2e::story::{msi, text, verdict};
 use e2e::{Api, Server, settings};
@@ -205,6 +206,34 @@ async fn a_private_asset_of_github_is_downloaded_through_the_redirect_of_the_api
     // What the link leads to is that asset; one that replaced it is another.
     host.serve(by_id, Page::Status(404));
     api.get(&path).await.refused(409, "LINK_REFUSED");
+}
+
+#[tokio::test]
+async fn what_is_run_against_real_services_holds_over_doubles() {
+    let (host, bytes) = (Host::start().await, installer(20_000));
+    let file = |url: &str| json!({"url": url, "sha256": sha256(&bytes), "size_bytes": bytes.len()});
+    let ca_file = host.authority().display().to_string();
+    let (held, _) = secret("AKIDEXAMPLE:s3cret");
+    let public = host.serve("/open/editor.msi", Page::Bytes(bytes.clone()));
+    let s3 = Foreign::new(
+        "s3",
+        json!({"url_prefix": host.url("/bucket"), "credentials": format!("file:{}", held.path().display()),
+            "ca_file": ca_file, "allow_private": true,
+            "private": file(&object(&host, "/bucket/editor.msi", &bytes, Some(&bytes)))}),
+    );
+    let shown =
+        |what, verification: &str, downloaded| Shown { what, verification: verification.into(), downloaded };
+    assert_eq!(s3.show().await, [shown("private", "REPOSITORY", true)]);
+    let guarded = Page::Guarded("Basic abc".into(), vec![], bytes.clone());
+    let (held, _) = secret("Basic abc");
+    let https = Foreign::new(
+        "https",
+        json!({"url_prefix": host.url("/"), "credentials": format!("file:{}", held.path().display()),
+            "ca_file": ca_file, "allow_private": true, "public": file(&public),
+            "private": file(&host.serve("/shut/editor.msi", guarded))}),
+    );
+    let all = [("public", true), ("public, read", true), ("private", false)];
+    assert_eq!(https.show().await, all.map(|(what, downloaded)| shown(what, "FETCHED", downloaded)));
 }
 
 #[tokio::test]
