@@ -56,6 +56,12 @@ impl World {
         self.server.anonymous().post("/v1/decision", &body).await
     }
 
+    /// What a process that has just begun answers, so that its delegation and its tokens are new.
+    async fn begun(&self, nonce: Option<&str>) -> Value {
+        self.server.cool_down();
+        decision(&self.ask("1.0.0", nonce).await)
+    }
+
     /// A client that checks everything believes what it is told now.
     fn is_believed(&self) {
         let shown = verified(&self.server, &self.keyset(), &self.product, &[]);
@@ -131,6 +137,7 @@ async fn without_the_key_delegated_decisions_go_on_until_the_delegation_ends_and
     let world = World::of("delegated").await;
     for fault in FAULTS {
         world.is_believed();
+        world.begun(Some(NONCE)).await;
         world.kms.fails(fault).await;
         world.goes_on_until_its_end(Some(NONCE), delegation_ends).await;
         nothing_is_signed(&world.ask("1.0.0", None).await);
@@ -144,7 +151,7 @@ async fn without_the_key_direct_decisions_are_served_until_they_end_and_no_other
     let world = World::of("direct").await;
     for fault in FAULTS {
         world.is_believed();
-        let before = decision(&world.ask("1.0.0", None).await);
+        let before = world.begun(None).await;
         world.kms.fails(fault).await;
         nothing_is_signed(&world.ask("1.0.0", Some(NONCE)).await);
         nothing_is_signed(&world.ask("1.0.1", None).await);
