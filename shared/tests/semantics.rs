@@ -126,11 +126,13 @@ fn keys() -> BTreeSet<String> {
         ["config", "config/places", "config/signing"].map(|name| read(&format!("shared/src/{name}.rs")));
     let code: String = files.iter().map(|file| file.split("#[cfg(test)]").next().unwrap()).collect();
     let calls = [".url(", ".path(", ".text(", ".word(", ".whole(", ".whole_option(", ".flag(", ".ports("];
+    let text = |rest: &str| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned);
     let texts = calls.iter().flat_map(|call| code.split(call).skip(1));
-    texts
-        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
-        .map(str::to_owned)
-        .collect()
+    // A bucket is read in the same way wherever it is.
+    let bucket = read("shared/src/config/bucket.rs");
+    let members: BTreeSet<String> = bucket.split("&key(").skip(1).filter_map(text).collect();
+    let of_section = |section| members.iter().map(move |member| format!("storage.{section}.{member}"));
+    texts.filter_map(text).chain(["s3", "minio"].into_iter().flat_map(of_section)).collect()
 }
 
 #[test]

@@ -6,25 +6,22 @@
 mod disk;
 mod draft;
 mod large;
+mod reading;
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
-    stream::{self, BoxStream, Fuse},
+    stream::{BoxStream, Fuse},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use self::{
     disk::{Disk, Meta},
     draft::Writer,
+    reading::chunks,
 };
 use super::signed_url::{Allowed, SignedUrls, UrlKey};
 use crate::{
@@ -119,25 +116,6 @@ impl Objects for FilesystemObjects {
     fn large(&self) -> Option<&dyn LargeObjects> {
         Some(self)
     }
-}
-
-/// The next `left` bytes of the file; an end before that is an error, never a short success.
-fn chunks(file: File, left: u64) -> Body {
-    stream::try_unfold((file, left), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let read = spawn_blocking(move || {
-            let wanted = left.min(CHUNK_BYTES);
-            let mut chunk = Vec::with_capacity(usize::try_from(wanted).map_err(io::Error::other)?);
-            if (&mut file).take(wanted).read_to_end(&mut chunk)? as u64 != wanted {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Ok((Bytes::from(chunk), (file, left.saturating_sub(wanted))))
-        });
-        settled(read).await.map(Some)
-    })
-    .boxed()
 }
 
 #[async_trait]
