@@ -55,7 +55,8 @@ fn every_bad_value_is_reported_together() {
 
 #[test]
 fn the_documented_page_is_understood_where_it_is_built_and_named_where_it_is_not() {
-    let text = "repositories:\n- { name: a, url_prefix: 'https://files.example.com/x', credentials: 'ssm:A' }\n";
+    let text =
+        "repositories:\n- { name: a, url_prefix: 'https://files.example.com/x', credentials: 'ssm:A' }\n";
     let error = read(text, &[]).unwrap_err();
     assert!(error.to_string().contains("not built yet"), "{error}");
 }

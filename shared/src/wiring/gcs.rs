@@ -17,7 +17,6 @@ pub(super) async fn open(bucket: &GcsBucket) -> Result<Arc<dyn Objects>, WiringE
     let settings =
         GcsSettings { bucket: bucket.name.clone(), endpoint: bucket.endpoint.clone(), credentials };
     let objects = GcsObjects::open(settings).await;
-    let objects =
-        objects.map_err(|source| WiringError::GcsBucket { name: bucket.name.clone(), source })?;
+    let objects = objects.map_err(|source| WiringError::GcsBucket { name: bucket.name.clone(), source })?;
     Ok(Arc::new(objects))
 }

@@ -51,11 +51,7 @@ promises! {
     the_bare_door_refuses_another_media_type_than_declared
 }
 
-large_objects_contract!(
-    parts_with_versions,
-    OverHttp::new(true).await,
-    "needs a server: set BP_TEST_GCS"
-);
+large_objects_contract!(parts_with_versions, OverHttp::new(true).await, "needs a server: set BP_TEST_GCS");
 large_objects_contract!(
     parts_without_versions,
     OverHttp::new(false).await,
@@ -69,10 +65,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "a server has the whole once all bytes came: promises::a_torn_upload_is_not_found",
     ),
     ("more_bytes_than_declared_are_not_kept_and_not_read_on", "HTTP ends a body at its announced length"),
-    (
-        "a_second_put_changes_nothing",
-        "a condition would be a header: promises::a_second_put_reaches_no_copy",
-    ),
+    ("a_second_put_changes_nothing", "a condition would be a header: promises::a_second_put_reaches_no_copy"),
     (
         "two_puts_at_once_keep_exactly_one",
         "a condition would be a header: promises::a_second_put_reaches_no_copy",

@@ -25,7 +25,12 @@ async fn signed(world: &World, method: Method, headers: &[(&str, &str)]) -> Stri
     let bucket = format!("projects/_/buckets/{}", world.bucket);
     let url = SignedUrlBuilder::for_object(bucket, "key").with_method(method).with_endpoint(&world.endpoint);
     let url = url.with_expiration(Duration::from_secs(60));
-    headers.iter().fold(url, |url, (name, value)| url.with_header(*name, *value)).sign_with(&signer()).await.unwrap()
+    headers
+        .iter()
+        .fold(url, |url, (name, value)| url.with_header(*name, *value))
+        .sign_with(&signer())
+        .await
+        .unwrap()
 }
 
 async fn send(url: &str, headers: &[(&str, &str)], content: &[u8]) -> Answer {

@@ -252,8 +252,7 @@ async fn put_parts(world: &World, large: &Large, content: &[u8]) {
         sha256: None,
     };
     let parts = (1..).zip(content.chunks(2)).map(wanted).collect();
-    let grant =
-        PartsGrant { large: large.clone(), parts, now: now(), expires_in: Duration::from_secs(900) };
+    let grant = PartsGrant { large: large.clone(), parts, now: now(), expires_in: Duration::from_secs(900) };
     let doors = world.objects.presign_parts(&grant).await.unwrap().parts;
     for (door, bytes) in doors.iter().zip(content.chunks(2)) {
         assert_eq!(door.headers, BTreeMap::new());

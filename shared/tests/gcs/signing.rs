@@ -78,7 +78,10 @@ async fn the_door_covers_length_and_media_type_and_is_the_only_one() {
         assert_eq!((doors.checksum_locked, doors.expires_at), (None, NOW + 900_000));
         let (path, query) = read(&doors.upload_url);
         assert_eq!(path, format!("storage.googleapis.com/a-bucket/staging/{}", upload(1)));
-        assert_eq!((query["X-Goog-SignedHeaders"].as_str(), query["X-Goog-Expires"].as_str()), (headers, "900"));
+        assert_eq!(
+            (query["X-Goog-SignedHeaders"].as_str(), query["X-Goog-Expires"].as_str()),
+            (headers, "900")
+        );
         assert_eq!(query.len(), 6, "{query:?}");
     }
     // What is covered shows in the signature.
@@ -200,7 +203,9 @@ async fn sign_blob(
 async fn machine(url: &str) -> GcsObjects {
     let (metadata, iam) = (Some(url.to_owned()), Some(url.to_owned()));
     let credentials = GcsCredentials::Machine { metadata, iam };
-    GcsObjects::open(GcsSettings { bucket: "a-bucket".to_owned(), endpoint: None, credentials }).await.unwrap()
+    GcsObjects::open(GcsSettings { bucket: "a-bucket".to_owned(), endpoint: None, credentials })
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
