@@ -1,5 +1,5 @@
-//! The end-to-end tests of `bp serve` over buckets: of `LocalStack`, which needs Python alone, and of `MinIO`, which needs
-//! Go besides.
+//! The end-to-end tests of `bp serve` over buckets: of `LocalStack`, which needs Python alone, and of `MinIO` and
+//! fake-gcs-server, which need Go besides.
 
 use std::time::Instant;
 
@@ -22,6 +22,11 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEn
     let step = match left_out.or_else(stand_ins::lacks_go) {
         Some(why) => skip(workspace, "minio::", why, counts),
         None => over(workspace, equipment, "minio::", "BP_TEST_MINIO", stand_ins::minio, counts),
+    };
+    counts.note(step);
+    let step = match left_out.or_else(stand_ins::lacks_go) {
+        Some(why) => skip(workspace, "gcs::", why, counts),
+        None => over(workspace, equipment, "gcs::", "BP_TEST_GCS", stand_ins::gcs, counts),
     };
     counts.note(step);
 }

@@ -14,6 +14,9 @@ const CARGO_MACHETE: &str = "0.9.2";
 const CLIPPY_AWS: [&str; 9] =
     ["clippy", "-p", "shared", "--features=aws", "--all-targets", "--locked", "--", "-D", "warnings"];
 
+const CLIPPY_GCS: [&str; 9] =
+    ["clippy", "-p", "shared", "--features=gcs", "--all-targets", "--locked", "--", "-D", "warnings"];
+
 /// The templates of the stack and of those nested in it.
 const TEMPLATES: [&str; 3] = ["template.yaml", "infra/cdn.yaml", "infra/monitoring.yaml"];
 
@@ -23,13 +26,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool, String> {
     let machete = cargo_tool(workspace, "cargo-machete", CARGO_MACHETE)?;
     let typos = tools::prepare(workspace)?.python_program("typos");
     let sam = tools::venv(workspace, "sam-venv", "tests/python/requirements-sam.txt")?;
-    let lints: [(&str, Command); 10] = [
+    let lints: [(&str, Command); 11] = [
         ("rustfmt", cargo(workspace, &["fmt", "--all", "--check"])),
         (
             "clippy",
             cargo(workspace, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         ),
         ("clippy, AWS adapters", cargo(workspace, &CLIPPY_AWS)),
+        ("clippy, Google Cloud Storage", cargo(workspace, &CLIPPY_GCS)),
         ("rustdoc", {
             let mut command = cargo(workspace, &["doc", "--workspace", "--no-deps", "--locked"]);
             command.env("RUSTDOCFLAGS", "-D warnings");

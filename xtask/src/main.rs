@@ -8,6 +8,7 @@ mod bench;
 mod buckets;
 mod counts;
 mod fixtures;
+mod gcs;
 mod lambda;
 mod lint;
 mod live;
@@ -29,7 +30,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   test [--fast] [--all]
                   build, prepare tools and fixtures, run every test; --fast leaves out the slow ones, --all adds those
-                  over DynamoDB Local, which want a JDK and Maven, and over MinIO, which want Go
+                  over DynamoDB Local, which want a JDK and Maven, and over MinIO and fake-gcs-server, which want Go
   aws test        the tests of the AWS adapters over MiniStack, LocalStack, DynamoDB Local and MinIO, and the end-to-end
                   tests over the functions
   aws up          keep these servers running until Ctrl-C; prints how the tests find them

@@ -1,4 +1,4 @@
-//! Servers that speak AWS's protocols, on loopback: how each is prepared, with a pinned version, and started.
+//! Servers that speak AWS's protocols or Google's, on loopback: how each is prepared, with a pinned version, and started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ const MAVEN_PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8
 const MAVEN_SCOPE: &str = "-DincludeScope=runtime";
 const JAVA: u32 = 17;
 const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
+const FAKE_GCS: &str = "github.com/fsouza/fake-gcs-server@v1.56.1";
 const GO: u32 = 24;
 
 /// `MiniStack` as its own command starts it, but ending with its standard input.
@@ -104,7 +105,7 @@ pub(crate) fn localstack(workspace: &Workspace) -> Result<Server, String> {
     })
 }
 
-/// What to install before `MinIO` can be built.
+/// What to install before `MinIO` and fake-gcs-server can be built.
 pub(crate) fn lacks_go() -> Option<&'static str> {
     let version = Command::new("go").args(["env", "GOVERSION"]).output().ok().and_then(|output| {
         let text = String::from_utf8(output.stdout).ok()?;
@@ -118,7 +119,7 @@ pub(crate) fn lacks_go() -> Option<&'static str> {
 /// S3 alone, as its users run it. Its keys are `test:testtest`.
 pub(crate) fn minio(workspace: &Workspace) -> Result<Server, String> {
     let folder = folder(workspace, "minio")?;
-    let program = build_minio(workspace, &folder)?;
+    let program = build(workspace, &folder, "minio", MINIO)?;
     let venv = tools::venv(workspace, "aws-venv", "tests/python/requirements-aws.txt")?;
     Server::start("MinIO", &folder.join("server.log"), |port| {
         let mut command = Command::new(tools::python_program(&venv, "python"));
@@ -133,10 +134,28 @@ pub(crate) fn minio(workspace: &Workspace) -> Result<Server, String> {
     })
 }
 
-fn build_minio(workspace: &Workspace, folder: &Path) -> Result<PathBuf, String> {
-    let program = folder.join(format!("minio{}", std::env::consts::EXE_SUFFIX));
+/// Google Cloud Storage, as far as fake-gcs-server and the front before it go: `tests/python/run_gcs.py`.
+pub(crate) fn gcs(workspace: &Workspace) -> Result<Server, String> {
+    let folder = folder(workspace, "fake-gcs-server")?;
+    let program = build(workspace, &folder, "fake-gcs-server", FAKE_GCS)?;
+    let venv = tools::venv(workspace, "aws-venv", "tests/python/requirements-aws.txt")?;
+    Server::start("fake-gcs-server", &folder.join("server.log"), |port| {
+        let mut command = Command::new(tools::python_program(&venv, "python"));
+        command
+            .arg(workspace.path("tests/python/run_gcs.py"))
+            .arg(&program)
+            .arg(port.to_string())
+            .arg(workspace.path("shared/src/adapters/v4/google.json"))
+            .current_dir(&folder);
+        command
+    })
+}
+
+/// Builds a server that is a Go module.
+fn build(workspace: &Workspace, folder: &Path, name: &str, module: &str) -> Result<PathBuf, String> {
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let stamp = folder.join("prepared.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == MINIO) {
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == module) {
         return Ok(program);
     }
     println!("preparing {}, which takes some minutes", folder.display());
@@ -145,7 +164,7 @@ fn build_minio(workspace: &Workspace, folder: &Path) -> Result<PathBuf, String> 
         process::run(
             workspace
                 .command("go")
-                .args(["install", "-modcacherw", "-trimpath", "-ldflags=-s -w", MINIO])
+                .args(["install", "-modcacherw", "-trimpath", "-ldflags=-s -w", module])
                 .env("GOBIN", folder)
                 .env("GOPATH", build.join("path"))
                 .env("GOCACHE", build.join("cache"))
@@ -153,9 +172,9 @@ fn build_minio(workspace: &Workspace, folder: &Path) -> Result<PathBuf, String> 
                 .env("CGO_ENABLED", "0"),
         )
     })?;
-    // Two gigabytes of what is needed once.
+    // Gigabytes of what is needed once.
     fs::remove_dir_all(&build).map_err(|error| format!("cannot remove {}: {error}", build.display()))?;
-    fs::write(&stamp, MINIO).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    fs::write(&stamp, module).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
     Ok(program)
 }
 

@@ -9,6 +9,7 @@ use crate::aws::{self, Servers};
 use crate::buckets;
 use crate::counts::Counts;
 use crate::fixtures::{self, Fixtures};
+use crate::gcs;
 use crate::lambda;
 use crate::live_repositories;
 use crate::process;
@@ -47,6 +48,7 @@ pub(crate) fn run(workspace: &Workspace, extent: Extent) -> bool {
             let step = tests(workspace, &equipment, &mut counts);
             counts.note(step);
             buckets::tests(workspace, extent.aws, &equipment, &mut counts);
+            gcs::tests(workspace, extent.aws, &mut counts);
             aws::tests(workspace, extent.aws, &equipment, &mut counts);
             for (what, why) in &equipment.left_out {
                 println!("skipped: tests named `{what}`: {why}");

@@ -129,7 +129,6 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 45] = [
     ("store.get_", "BatchGetItem", "sentinel/look.rs", 2, &["verify"]),
     // One key each.
     ("store.get_", "GetItem", "access.rs", 1, &["register", "download", "manage"]),
-    ("store.get_", "GetItem", "decisions.rs", 1, &["decide"]),
     ("store.get_", "GetItem", "tokens.rs", 1, &["verify"]),
     ("batch.delete(", "DeleteItem", "external/conclude.rs", 2, &["verify"]),
 ];

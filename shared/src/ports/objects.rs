@@ -113,14 +113,16 @@ pub trait Objects: fmt::Debug + Send + Sync {
     /// - [`ObjectError::Unavailable`]: the store did not answer.
     async fn stat(&self, key: &ObjectKey) -> Result<ObjectStat, ObjectError>;
 
-    /// Makes the two doors of an upload. Each takes bytes once: a second PUT is refused and changes nothing.
+    /// Makes the doors of an upload. Each takes bytes once: a second PUT is refused and changes nothing. A store that knows
+    /// no such condition takes it in staging, from where nothing is served.
     ///
     /// # Errors
     /// - [`ObjectError::Unavailable`]: no URL could be signed.
     async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError>;
 
     /// Copies what is stored under staging to the key that may be served, and has the store prove its digest:
-    /// the answer's `sha256` is that of the copy. A copy that is there already is looked at, never overwritten.
+    /// the answer's `sha256` is that of the copy, or `None` where the store computes none and the copy has to be read. A
+    /// copy that is there already is looked at, never overwritten.
     ///
     /// # Errors
     /// - [`ObjectError::NotFound`]: nothing complete is in staging and no copy was made before.

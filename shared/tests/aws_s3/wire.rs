@@ -50,6 +50,7 @@ impl Request {
         self
     }
 
+    #[allow(dead_code, reason = "not every store hands out headers")]
     pub(crate) fn headers<'a>(self, headers: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         headers.into_iter().fold(self, |request, (name, value)| request.header(name, value))
     }

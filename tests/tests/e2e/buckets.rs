@@ -9,6 +9,7 @@ use e2e::story::{text, until};
 use e2e::{Answer, Api, Server};
 use serde_json::{Value, json};
 
+mod gcs;
 mod lacking;
 
 const PART: usize = 5 << 20;

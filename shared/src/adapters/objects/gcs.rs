@@ -38,6 +38,9 @@ use crate::{
 /// Where the store is unless somebody says otherwise.
 const ENDPOINT: &str = "https://storage.googleapis.com";
 
+/// How often a copy is begun of what is replaced while it is made.
+const TRIES: u32 = 5;
+
 /// Which bucket, where it is, and what opens it.
 #[derive(Debug, Clone)]
 pub struct GcsSettings {
@@ -113,25 +116,30 @@ impl Objects for GcsObjects {
 
     async fn promote(&self, upload_id: UploadId) -> Result<ObjectStat, ObjectError> {
         let (staging, copy) = (ObjectKey::Staging(upload_id), ObjectKey::Copied(upload_id));
-        match self.find(copy).await {
-            Err(ObjectError::NotFound(_)) => {}
-            looked => return looked,
-        }
-        let refusal = match self.api.stat(&staging.to_string()).await {
-            Ok(staged) => match self.api.rewrite(&staged, &copy.to_string()).await {
+        for _ in 0..TRIES {
+            match self.find(copy).await {
+                Err(ObjectError::NotFound(_)) => {}
+                looked => return looked,
+            }
+            let staged = match self.api.stat(&staging.to_string()).await {
+                Ok(staged) => staged,
+                // Somebody else may have copied and removed it meanwhile.
+                Err(Refusal::NotFound) => {
+                    return self.find(copy).await.map_err(|error| match error {
+                        ObjectError::NotFound(_) => ObjectError::NotFound(staging),
+                        other => other,
+                    });
+                }
+                Err(refusal) => return Err(refusal.of(staging)),
+            };
+            match self.api.rewrite(&staged, &copy.to_string()).await {
                 Ok(made) => return Ok(stat_of(made)),
-                Err(Refusal::Other(error)) => return Err(unavailable(error)),
-                Err(refusal) => refusal.of(staging),
-            },
-            Err(refusal) => refusal.of(staging),
-        };
-        if matches!(refusal, ObjectError::Unavailable(_)) {
-            tracing::debug!(upload.id = %upload_id, "a rewrite was refused: somebody else may have made it");
+                // Either the copy is there now, or this generation is gone: another was put in its place.
+                Err(Refusal::NotFound | Refusal::Condition) => {}
+                Err(refusal) => return Err(refusal.of(staging)),
+            }
         }
-        match self.find(copy).await {
-            Err(ObjectError::NotFound(_)) => Err(refusal),
-            looked => looked,
-        }
+        Err(unavailable("what is to be copied was replaced again and again"))
     }
 
     async fn download(&self, request: &DownloadRequest) -> Result<Download, ObjectError> {
