@@ -52,6 +52,7 @@ pub(crate) enum KeyCommand {
     /// Have a key sign from now on; the service must have it configured, and clients must know it.
     Promote {
         /// The key id.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Even where the service that is asked does not have the key: it answers no decision from then on.
         #[arg(long)]
@@ -60,11 +61,13 @@ pub(crate) enum KeyCommand {
     /// Have clients forget a key once the last decision that it signed has ended.
     Retire {
         /// The key id.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Have clients believe nothing that a key has signed or signs; the next epoch begins.
     Revoke {
         /// The key id.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Write it into this keyset, which root keys are to sign, and ask nobody.
         #[arg(long, value_name = "KEYSET")]

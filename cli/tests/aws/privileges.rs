@@ -81,7 +81,7 @@ const ASKED: [(&str, &[&str]); 13] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 45] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 44] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
     // A refusal gives its idempotency key back.
