@@ -232,7 +232,7 @@ async fn no_error_repeats_the_query_of_a_presigned_url() {
 /// A gzip stream of a million zeros, of about a kilobyte.
 fn bomb() -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    std::io::Write::write_all(&mut encoder, &[0; 1 << 20]).unwrap();
+    std::io::Write::write_all(&mut encoder, &vec![0; 1 << 20]).unwrap();
     encoder.finish().unwrap()
 }
 

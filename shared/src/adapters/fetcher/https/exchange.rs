@@ -127,12 +127,12 @@ fn request(
     opener: Option<&Opener>,
 ) -> Result<Request<Full<Bytes>>, FetchError> {
     let unsendable = |source| FetchError::Invalid { reason: "the URL cannot be sent in a request", source };
-    let opened = match opener {
+    let opening = match opener {
         Some(opener) => opener.open(ask.method.as_str(), url, &ask.headers, &ask.body, ask.now),
         None => Some(Opening::default()),
     };
-    let opened = opened.ok_or_else(|| unsendable(None))?;
-    let target = opened.target.as_deref().unwrap_or_else(|| url.path_and_query());
+    let opening = opening.ok_or_else(|| unsendable(None))?;
+    let target = opening.target.as_deref().unwrap_or_else(|| url.path_and_query());
     let mut request = Request::builder()
         .method(&ask.method)
         .uri(target)
@@ -147,7 +147,7 @@ fn request(
         let value = HeaderValue::from_str(value).map_err(|_| unsendable(None))?;
         request.headers_mut().insert(name, value);
     }
-    for (name, value) in opened.headers {
+    for (name, value) in opening.headers {
         request.headers_mut().insert(name, value);
     }
     Ok(request)

@@ -59,16 +59,15 @@ impl HttpsFetcher {
     /// The API redirects whoever may read an asset to a signed URL of the host that has the bytes.
     async fn github_link(&self, request: &LinkRequest<'_>, entry: &Entry) -> Result<String, LinkError> {
         let proved = request.validators.and_then(|validators| validators.version.as_deref());
-        let from = match proved.and_then(|id| asset_url(request.url, entry, id)) {
-            Some(from) => from.map_err(failed)?,
+        let from = if let Some(from) = proved.and_then(|id| asset_url(request.url, entry, id)) {
+            from.map_err(failed)?
+        } else {
             // It was proved before the ids of assets were kept.
-            None => {
-                let pace = Pace { limits: &self.limits, began: Instant::now(), budget: None };
-                let said = self.says(request.url, entry, request.now, &pace).await.map_err(failed)?;
-                let id = said.validators.version.ok_or_else(|| refused("it is no asset of a release"))?;
-                let from = asset_url(request.url, entry, &id);
-                from.ok_or(LinkError::Unsigned)?.map_err(failed)?
-            }
+            let pace = Pace { limits: &self.limits, began: Instant::now(), budget: None };
+            let said = self.says(request.url, entry, request.now, &pace).await.map_err(failed)?;
+            let id = said.validators.version.ok_or_else(|| refused("it is no asset of a release"))?;
+            let from = asset_url(request.url, entry, &id);
+            from.ok_or(LinkError::Unsigned)?.map_err(failed)?
         };
         let asked = Ask::get(request.now).with(ACCEPT, "application/octet-stream");
         match self.ask_once(&from, &asked, Some(entry)).await.map_err(failed)? {
