@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::Digest;
 use tempfile::NamedTempFile;
 
+use crate::bytes::hex;
 use crate::server::Server;
 use crate::settings;
 use crate::story::text;
@@ -142,7 +143,7 @@ fn digest(file: &Path) -> (String, usize) {
     loop {
         let count = bytes.read(&mut piece).expect("a piece of a file");
         if count == 0 {
-            return (hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), size);
+            return (hex(&hash.finalize()), size);
         }
         hash.update(&piece[..count]);
         size += count;
