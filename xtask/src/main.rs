@@ -35,6 +35,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   aws live --stack NAME
                   the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
+  gcs test        the tests of objects in Google Cloud Storage over fake-gcs-server
   bench cold [--starts N]
                   starts, sizes and warm invocations of the functions beside an empty one; Linux alone
   lint            rustfmt, clippy, rustdoc, cargo-deny, cargo-machete, typos; sam, cfn-lint, checkov
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             .map(|extent| test::run(&workspace, extent))
             .ok_or_else(|| USAGE.to_owned()),
         ["aws", "test"] => Ok(aws::run(&workspace)),
+        ["gcs", "test"] => Ok(gcs::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
         ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
         ["bench", "cold", words @ ..] => match bench::starts(words) {
