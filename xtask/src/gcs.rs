@@ -14,6 +14,13 @@ use crate::workspace::Workspace;
 const PROGRAM: [&str; 2] = ["--test", "gcs"];
 const HONESTY: &str = "honesty::";
 
+/// Runs them with the counts as the last line; true when nothing failed.
+pub(crate) fn run(workspace: &Workspace) -> bool {
+    let mut counts = Counts::default();
+    tests(workspace, Servers::All, &mut counts);
+    counts.print()
+}
+
 /// Runs them where the server is wanted and can be had; else those that need none, and the others count as skipped.
 pub(crate) fn tests(workspace: &Workspace, servers: Servers, counts: &mut Counts) {
     let left_out = (servers == Servers::Python).then_some("left out; `--all` runs them");

@@ -36,6 +36,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   aws up          keep these servers running until Ctrl-C; prints how the tests find them
   aws live --stack NAME
                   the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
+  gcs test        the tests of objects in Google Cloud Storage over fake-gcs-server
   live-repositories FILE
                   the tests of files in real repositories, which FILE tells of: see docs/repositories.md
   bench cold [--starts N] [--built]
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             .map(|extent| test::run(&workspace, extent))
             .ok_or_else(|| USAGE.to_owned()),
         ["aws", "test"] => Ok(aws::run(&workspace)),
+        ["gcs", "test"] => Ok(gcs::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
         ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
         ["live-repositories", file] => live_repositories::run(&workspace, file),

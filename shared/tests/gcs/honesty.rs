@@ -6,8 +6,7 @@ use std::time::Duration;
 use google_cloud_auth::{credentials::service_account, signer::Signer};
 use google_cloud_storage::{builder::storage::SignedUrlBuilder, http::Method};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use shared::contract::objects::CONTENT;
+use shared::contract::objects::{CONTENT, digest};
 
 use crate::{
     wire::{Answer, Request, get},
@@ -136,7 +135,7 @@ async fn a_length_outside_the_signed_range_is_refused() {
 #[ignore = "needs a server: set BP_TEST_GCS"]
 async fn a_body_of_another_digest_than_the_signed_one_is_refused() {
     let world = World::new().await;
-    let digest: String = Sha256::digest(CONTENT).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(CONTENT).to_string();
     let header = [("x-goog-content-sha256", digest.as_str())];
     let url = signed(&world, Method::PUT, &header).await;
     assert_eq!(send(&url, &header, OTHER).await.status, 400);

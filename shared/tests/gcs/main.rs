@@ -4,7 +4,7 @@
 //! `tests/python/run_gcs.py`, which is fake-gcs-server behind a front that refuses what Google refuses, and run with
 //! `--ignored`. `honesty` shows whether it does: where it fails, the rest proves nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
-#![allow(clippy::indexing_slicing, reason = "these are tests")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, reason = "these are tests")]
 
 mod contract;
 mod honesty;

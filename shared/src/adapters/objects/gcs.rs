@@ -127,7 +127,7 @@ impl Objects for GcsObjects {
                 Err(Refusal::NotFound) => {
                     return self.find(copy).await.map_err(|error| match error {
                         ObjectError::NotFound(_) => ObjectError::NotFound(staging),
-                        other => other,
+                        other @ ObjectError::Unavailable(_) => other,
                     });
                 }
                 Err(refusal) => return Err(refusal.of(staging)),

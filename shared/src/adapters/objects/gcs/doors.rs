@@ -51,7 +51,8 @@ impl GcsObjects {
         &self,
         method: &str,
         key: ObjectKey,
-        (query, headers): (&[(&str, &str)], &[(&str, &str)]),
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
         validity: Validity,
     ) -> Result<String, SigningError> {
         let bare = format!("{}/{}/{key}", self.endpoint, self.bucket);
@@ -70,7 +71,7 @@ impl GcsObjects {
         headers.extend(grant.content_type.as_deref().map(|media| ("content-type", media)));
         let key = ObjectKey::Staging(grant.upload_id);
         Ok(UploadDoors {
-            upload_url: self.url("PUT", key, (&[], &headers), validity).await?,
+            upload_url: self.url("PUT", key, &[], &headers, validity).await?,
             checksum_locked: None,
             expires_at: validity.ends_at(),
         })
@@ -98,7 +99,7 @@ impl GcsObjects {
         let digest = part.sha256.map(|sha256| sha256.to_string());
         let mut headers = vec![("content-length", length.as_str())];
         headers.extend(digest.as_deref().map(|digest| (DIGEST, digest)));
-        let url = self.url("PUT", key, (&[], &headers), validity).await?;
+        let url = self.url("PUT", key, &[], &headers, validity).await?;
         let sent = digest.iter().map(|digest| (DIGEST.to_owned(), digest.clone()));
         Ok(PartDoor { part_number: part.part_number, url, headers: sent.collect::<BTreeMap<_, _>>() })
     }
@@ -111,7 +112,7 @@ impl GcsObjects {
         let mut query =
             vec![("response-content-disposition", disposition.as_str()), ("response-content-type", media)];
         query.extend(wanted.version.as_deref().map(|generation| ("generation", generation)));
-        self.url("GET", wanted.key, (&query, &[]), validity).await
+        self.url("GET", wanted.key, &query, &[], validity).await
     }
 }
 
