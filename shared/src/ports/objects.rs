@@ -120,7 +120,8 @@ pub trait Objects: fmt::Debug + Send + Sync {
     async fn presign_upload(&self, grant: &UploadGrant) -> Result<UploadDoors, ObjectError>;
 
     /// Copies what is stored under staging to the key that may be served, and has the store prove its digest:
-    /// the answer's `sha256` is that of the copy. A copy that is there already is looked at, never overwritten.
+    /// the answer's `sha256` is that of the copy, or none where the store computes none. A copy that is there already is
+    /// looked at, never overwritten.
     ///
     /// # Errors
     /// - [`ObjectError::NotFound`]: nothing complete is in staging and no copy was made before.
