@@ -53,3 +53,23 @@ pub(super) async fn open(
     let patient = objects.clone().with_copy_timeout(COPY_TIMEOUT);
     Ok((Arc::new(objects), Arc::new(patient)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Storage;
+
+    #[tokio::test]
+    async fn credentials_of_another_form_stop_the_start_and_are_not_repeated() {
+        let text = "storage: { type: minio, minio: { bucket: b, endpoint: 'http://127.0.0.1:1', credentials: 'env:KEYS' } }";
+        for wrong in ["wr0ng", "wr0ng:", ":wr0ng", "id:wr0ng:"] {
+            let environment = [("KEYS".to_owned(), wrong.to_owned())].into();
+            let config = Config::read(text, &environment, Path::new("/data")).unwrap();
+            let Storage::S3(bucket) = &config.storage else { unreachable!() };
+            let error = open(&config, bucket).await.unwrap_err().to_string();
+            assert!(error.contains("ACCESS_KEY_ID") && !error.contains("wr0ng"), "{error}");
+        }
+    }
+}

@@ -113,7 +113,8 @@ async fn stored(
         }
         #[cfg(all(feature = "s3", feature = "fetcher-https"))]
         Storage::S3(bucket) => {
-            let (objects, patient) = super::buckets::open(config, bucket).await?;
+            // What the SDK's calls need is not carried by every start.
+            let (objects, patient) = Box::pin(super::buckets::open(config, bucket)).await?;
             Ok(Stored { objects, patient, receiver: None })
         }
         #[cfg(not(all(feature = "s3", feature = "fetcher-https")))]

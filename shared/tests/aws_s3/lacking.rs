@@ -72,10 +72,10 @@ async fn a_store_that_makes_plain_copies_alone_is_asked_for_an_exact_one_once() 
     assert_eq!(store.promote(upload(1)).await.unwrap(), untold());
     assert_eq!(store.promote(upload(2)).await.unwrap(), untold());
     let asked = asked.lock().await;
-    let copies: Vec<_> = asked.iter().filter(|head| head.contains("x-amz-copy-source:")).collect();
-    let exact: Vec<bool> = copies.iter().map(|head| head.contains("if-none-match: *")).collect();
+    let sent: Vec<_> = asked.iter().filter(|head| head.contains("x-amz-copy-source:")).collect();
+    let exact: Vec<bool> = sent.iter().map(|head| head.contains("if-none-match: *")).collect();
     assert_eq!(exact, [true, false, false]);
-    for plain in &copies[1..] {
+    for plain in &sent[1..] {
         assert!(plain.contains("?versionId=3%2FL4%2Bkq"), "the version is pinned all the same: {plain}");
         assert!(plain.contains("x-amz-metadata-directive: REPLACE"), "{plain}");
         assert!(!plain.contains("x-amz-checksum-algorithm") && !plain.contains("x-amz-tagging"), "{plain}");

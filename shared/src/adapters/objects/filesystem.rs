@@ -105,7 +105,7 @@ impl Objects for FilesystemObjects {
         let (key, range) = (request.key, request.range);
         let part = self.on_disk(move |disk| disk.part(key, range)).await.map_err(unavailable)?;
         let (file, left) = part.ok_or(ObjectError::NotFound(key))?;
-        Ok(Download::Stream(chunks(file, left)))
+        Ok(Download::Stream(chunks(file, left, CHUNK_BYTES)))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {

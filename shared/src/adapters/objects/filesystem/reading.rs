@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{CHUNK_BYTES, settled};
+use super::settled;
 
 /// The memory of chunks that were used up: each is filled again, since fresh memory costs as much as half a read.
 #[derive(Clone, Default)]
@@ -42,20 +42,25 @@ impl Drop for Chunk {
     }
 }
 
-/// The next `left` bytes of the file; an end before that is an error, never a short success.
-pub(super) fn chunks(file: File, left: u64) -> BoxStream<'static, io::Result<Bytes>> {
-    stream::try_unfold(read_ahead(file, left, Pool::default()), |reading| async move {
+/// The next `left` bytes of the file in chunks of this size; an end before that is an error, never a short success.
+pub(super) fn chunks(file: File, left: u64, size: u64) -> BoxStream<'static, io::Result<Bytes>> {
+    stream::try_unfold(read_ahead(file, left, size, Pool::default()), move |reading| async move {
         let Some(reading) = reading else { return Ok(None) };
         let (chunk, file, left) = settled(reading).await?;
-        let next = read_ahead(file, left, chunk.pool.clone());
+        let next = read_ahead(file, left, size, chunk.pool.clone());
         Ok(Some((Bytes::from_owner(chunk), next)))
     })
     .boxed()
 }
 
 /// Begins to read the next chunk, unless that was all.
-fn read_ahead(mut file: File, left: u64, pool: Pool) -> Option<JoinHandle<io::Result<(Chunk, File, u64)>>> {
-    let wanted = left.min(CHUNK_BYTES);
+fn read_ahead(
+    mut file: File,
+    left: u64,
+    size: u64,
+    pool: Pool,
+) -> Option<JoinHandle<io::Result<(Chunk, File, u64)>>> {
+    let wanted = left.min(size);
     (wanted > 0).then(|| {
         spawn_blocking(move || {
             let size = usize::try_from(wanted).map_err(io::Error::other)?;
