@@ -60,12 +60,26 @@ pub struct Config {
     pub catalogue_max_age_seconds: Option<i64>,
     /// How long a decision lives, in seconds: 60 to 86 400, by default 3 600.
     pub decision_lifetime_seconds: i64,
+    /// When things are cleaned up.
+    pub gc: Gc,
     /// Where public managed artifacts are downloaded from instead.
     pub cdn_url: Option<String>,
     /// The least important lines that are logged: `error`, `warn`, `info` (the default) or `debug`.
     pub log_level: String,
     /// Repositories with rules of their own.
     pub repositories: Vec<Repository>,
+}
+
+/// When things are cleaned up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gc {
+    /// How long after the last it is begun by itself, in seconds: up to 2 592 000, by default 86 400; 0: never.
+    pub interval_seconds: i64,
+    /// How old something that nothing refers to must be, in seconds: 3 600 to 31 536 000, by default 604 800 (7 days).
+    pub older_than_seconds: i64,
+    /// How long after the last of its releases was revoked an artifact keeps its bytes, in seconds: 86 400 to
+    /// 315 360 000, by default 2 592 000 (30 days).
+    pub revoked_after_seconds: i64,
 }
 
 /// How external artifacts are treated.
@@ -140,7 +154,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The keys of the top level: what else begins with `BP_` in the environment is none of ours.
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "log",
     "base_url",
     "storage",
@@ -152,6 +166,7 @@ const TOP: [&str; 11] = [
     "cdn_url",
     "repositories",
     "queue",
+    "gc",
 ];
 
 impl Config {
@@ -218,6 +233,11 @@ impl Config {
         let decision_max_stale_seconds = reader.whole("decisions.max_stale_seconds", 0..=86_400, 300);
         let catalogue_max_age_seconds = reader.whole_option("decisions.max_age_seconds", 0..=30);
         let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 60..=86_400, 3_600);
+        let gc = Gc {
+            interval_seconds: reader.whole("gc.interval_seconds", 0..=2_592_000, 86_400),
+            older_than_seconds: reader.whole("gc.older_than_seconds", 3_600..=31_536_000, 604_800),
+            revoked_after_seconds: reader.whole("gc.revoked_after_seconds", 86_400..=315_360_000, 2_592_000),
+        };
         let repositories = reader.repositories();
         let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref());
         let aws = if wanted { Some(aws(reader)) } else { None };
@@ -237,6 +257,7 @@ impl Config {
             decision_max_stale_seconds,
             decision_lifetime_seconds,
             catalogue_max_age_seconds,
+            gc,
             cdn_url,
             log_level: log_level?,
             repositories,

@@ -70,7 +70,10 @@ async fn handle(
         }
     }
     if artifact.state != ArtifactState::Available {
-        let hint = "it cannot be downloaded in this state";
+        let hint = match artifact.removed_at {
+            None => "it cannot be downloaded in this state",
+            Some(_) => "its bytes were removed, since every release that named it was revoked",
+        };
         return Err(AppError::ArtifactNotAvailable { id, state: artifact.state.as_str(), hint }.into());
     }
     match &artifact.location {

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::{
     access,
+    artifacts::{REMOVED, set_state},
     audit::{self, Entry},
     context::{Caller, Context},
     error::AppError,
     keys,
     register::{claim_access, same_bytes},
     store::{Batch, Stored},
-    uploads::{discard, find},
+    uploads::{self, discard, find},
 };
 use crate::{
     domain::{
@@ -36,6 +37,7 @@ pub(super) use self::large::{let_go, take_over};
 
 /// How long whoever completes an upload has for it.
 const LEASE_MS: i64 = 120_000;
+const DAY_MS: i64 = 86_400_000;
 
 /// What completing an upload came to.
 #[derive(Debug)]
@@ -122,7 +124,7 @@ async fn lease(
     upload.fence = upload.fence.saturating_add(1);
     upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(lasting_ms) });
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    uploads::put(&mut batch, &upload, found.unchanged())?;
     match context.store.commit(batch).await {
         Ok(()) => Ok(Stored { value: upload, revision: found.revision.saturating_add(1) }),
         Err(AppError::Raced) => Err(AppError::UploadInProgress),
@@ -185,7 +187,7 @@ async fn free(context: &Context, leased: &Stored<Upload>, whom: Free) -> Result<
     }
     upload.lease = None;
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, leased.unchanged())?;
+    uploads::put(&mut batch, &upload, leased.unchanged())?;
     match context.store.commit(batch).await {
         // Somebody took over after the lease had lapsed: it is theirs now.
         Ok(()) | Err(AppError::Raced) => Ok(()),
@@ -230,7 +232,7 @@ async fn write_end(
     mut batch: Batch,
 ) -> Result<(), AppError> {
     // It stays in `OPEN_UPLOADS`: while its URLs live, somebody can still put bytes into staging, for the sweep to remove.
-    batch.put(keys::upload(upload.upload_id), upload, leased.unchanged())?;
+    uploads::put(&mut batch, upload, leased.unchanged())?;
     let before = Some(json!({ "state": "INITIATED" }));
     let entry = Entry { kind, subject: upload.upload_id.to_string(), before, after: Some(after) };
     audit::record(&mut batch, context, caller, entry)?;
@@ -285,19 +287,25 @@ async fn settle_once(
     let mut batch = Batch::default();
     let existing = same_bytes(context, &upload.sha256, upload.access, None).await?;
     let (artifact, fresh) = match existing {
-        Some(existing) => {
-            batch.check(keys::artifact(existing.value.artifact_id), existing.unchanged());
+        Some(existing) if existing.value.removed_at.is_some() => {
             access::note_registrant(&mut batch, upload.initiated_for.as_ref(), existing.value.artifact_id)?;
-            (existing.value, false)
+            (bring_back(context, &mut batch, &existing, &upload, key, stat).await?, true)
         }
-        None => (make(context, &upload, context.ids.artifact()?, key, stat), true),
+        Some(existing) => {
+            access::note_registrant(&mut batch, upload.initiated_for.as_ref(), existing.value.artifact_id)?;
+            (want(context, &mut batch, existing)?, false)
+        }
+        None => {
+            let artifact = make(context, &upload, context.ids.artifact()?, key, stat);
+            batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
+            batch.put(keys::managed_bytes(&artifact.sha256), &artifact.artifact_id, Expect::Absent)?;
+            batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+            claim_access(context, &mut batch, &artifact).await?;
+            (artifact, true)
+        }
     };
     upload.artifact_id = Some(artifact.artifact_id);
     if fresh {
-        batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
-        batch.put(keys::managed_bytes(&artifact.sha256), &artifact.artifact_id, Expect::Absent)?;
-        batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
-        claim_access(context, &mut batch, &artifact).await?;
         let check = super::external::Check {
             checked_at: context.clock.now_ms(),
             means: means(key),
@@ -311,6 +319,43 @@ async fn settle_once(
         "size_bytes": artifact.size_bytes });
     write_end(context, caller, leased, &upload, "upload.completed", after, batch).await?;
     Ok((artifact, fresh))
+}
+
+/// Notes once a day that somebody asked for an artifact that is there: its bytes are not to go while they are wanted.
+fn want(context: &Context, batch: &mut Batch, found: Stored<Artifact>) -> Result<Artifact, AppError> {
+    let (now, unchanged, mut artifact) = (context.clock.now_ms(), found.unchanged(), found.value);
+    let key = keys::artifact(artifact.artifact_id);
+    if artifact.created_at.max(artifact.wanted_at.unwrap_or(0)).saturating_add(DAY_MS) > now {
+        batch.check(key, unchanged);
+    } else {
+        artifact.wanted_at = Some(now);
+        batch.put(key, &artifact, unchanged)?;
+    }
+    Ok(artifact)
+}
+
+/// Gives an artifact whose bytes were removed those of this upload. What an operator had withheld stays so.
+async fn bring_back(
+    context: &Context,
+    batch: &mut Batch,
+    existing: &Stored<Artifact>,
+    upload: &Upload,
+    key: ObjectKey,
+    stat: &ObjectStat,
+) -> Result<Artifact, AppError> {
+    let fresh = make(context, upload, existing.value.artifact_id, key, stat);
+    let mut artifact = existing.value.clone();
+    artifact.location = fresh.location;
+    artifact.verification = fresh.verification;
+    artifact.verified_at = fresh.verified_at;
+    artifact.removed_at = None;
+    artifact.wanted_at = fresh.verified_at;
+    if artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(REMOVED)) {
+        artifact.state = ArtifactState::Available;
+        artifact.reason = None;
+    }
+    set_state(context, batch, existing, artifact.clone()).await?;
+    Ok(artifact)
 }
 
 /// By which means the digest was proved: stores tell none of what came in parts, so that was read.
@@ -341,6 +386,9 @@ fn make(context: &Context, upload: &Upload, id: ArtifactId, key: ObjectKey, stat
         created_at: now,
         verified_at: Some(now),
         reason: None,
+        revoked_at: None,
+        wanted_at: None,
+        removed_at: None,
         warnings: Vec::new(),
         attempts: Attempts::default(),
         validators: None,

@@ -92,6 +92,15 @@ pub struct Artifact {
     pub verified_at: Option<i64>,
     /// Why it is in this state, where somebody or something said so.
     pub reason: Option<String>,
+    /// When it was revoked, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<i64>,
+    /// When somebody last asked for it although it was there: uploaded the same bytes, or restored it; Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_at: Option<i64>,
+    /// When its bytes were removed from managed storage, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<i64>,
     /// What the registrant should know.
     #[serde(default)]
     pub warnings: Vec<Warning>,

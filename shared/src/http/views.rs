@@ -61,6 +61,8 @@ pub struct ArtifactView {
     #[serde(skip_serializing_if = "Option::is_none")]
     verified_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    removed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     warnings: Vec<Warning>,
 }
@@ -81,6 +83,7 @@ impl From<Artifact> for ArtifactView {
             labels: artifact.labels,
             created_at: time(artifact.created_at),
             verified_at: artifact.verified_at.map(time),
+            removed_at: artifact.removed_at.map(time),
             reason: artifact.reason,
             warnings: artifact.warnings,
         }

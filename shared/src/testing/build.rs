@@ -49,6 +49,7 @@ pub fn settings() -> Settings {
         slice_bytes: 1 << 30,
         slice_budget_ms: i64::MAX,
         recheck_first_ms: 30_000,
+        gc: crate::app::context::Gc::default(),
         read_budget: None,
     }
 }

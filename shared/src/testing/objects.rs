@@ -15,7 +15,10 @@ use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
-        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+        objects::{
+            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            UploadGrant,
+        },
     },
 };
 
@@ -32,6 +35,10 @@ pub enum Step {
     Download,
     /// [`Objects::delete`]
     Delete,
+    /// [`Objects::erase`]
+    Erase,
+    /// [`Objects::list`]
+    List,
     /// [`LargeObjects::begin`]
     Begin,
     /// [`LargeObjects::held`]
@@ -135,6 +142,14 @@ impl Objects for FailingObjects {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.troubled(Step::Delete, self.inner.delete(key)).await
+    }
+
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.troubled(Step::Erase, self.inner.erase(key)).await
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        self.troubled(Step::List, self.inner.list(area, after, limit)).await
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

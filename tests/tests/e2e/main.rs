@@ -13,6 +13,7 @@ mod audit;
 mod decisions;
 mod documented;
 mod external;
+mod gc;
 mod idempotency;
 mod installers;
 mod keys;

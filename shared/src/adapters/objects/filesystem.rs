@@ -6,6 +6,7 @@
 mod disk;
 mod draft;
 mod large;
+mod listing;
 
 use std::{
     fs::File,
@@ -32,8 +33,8 @@ use crate::{
     ports::{
         large_objects::LargeObjects,
         objects::{
-            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-            UploadDoors, UploadGrant,
+            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
+            Receiver, SignedPut, UploadDoors, UploadGrant,
         },
     },
 };
@@ -114,6 +115,11 @@ impl Objects for FilesystemObjects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         let key = *key;
         self.on_disk(move |disk| disk.remove(key)).await.map_err(unavailable)
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        let after = after.map(str::to_owned);
+        self.on_disk(move |disk| disk.list(area, after.as_deref(), limit)).await.map_err(unavailable)
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

@@ -1,7 +1,7 @@
 //! Objects in memory: for tests and try-outs, with the same URLs and the same promises as every other store.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fmt, io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -17,8 +17,8 @@ use crate::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-            UploadDoors, UploadGrant,
+            Area, Download, DownloadRequest, Listed, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
+            Receiver, SignedPut, Thing, UploadDoors, UploadGrant,
         },
     },
 };
@@ -36,6 +36,8 @@ struct Stored {
     bytes: Bytes,
     /// None where nobody has hashed the whole.
     sha256: Option<Sha256>,
+    /// When it came, Unix milliseconds.
+    at: i64,
 }
 
 impl Stored {
@@ -108,8 +110,38 @@ impl Objects for MemoryObjects {
         Ok(())
     }
 
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        let mut named: BTreeMap<String, Listed> = BTreeMap::new();
+        for (key, stored) in self.objects().iter().filter(|(key, _)| area_of(**key) == area) {
+            let (name, thing) = match key {
+                ObjectKey::Part(upload_id, _) => (
+                    format!("parts/{upload_id}"),
+                    Thing::Parts { upload_id: *upload_id, store_id: String::new() },
+                ),
+                key => (key.to_string(), Thing::Object(*key)),
+            };
+            let fresh = Listed { thing, name: name.clone(), size_bytes: 0, at: Some(i64::MIN) };
+            let listed = named.entry(name).or_insert(fresh);
+            listed.size_bytes = listed.size_bytes.saturating_add(stored.bytes.len() as u64);
+            listed.at = listed.at.max(Some(stored.at));
+        }
+        let mut rest =
+            named.into_values().filter(|listed| after.is_none_or(|after| listed.name.as_str() > after));
+        let found: Vec<Listed> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and_then(|_| found.last().map(|last| last.name.clone()));
+        Ok(Listing { found, next })
+    }
+
     fn large(&self) -> Option<&dyn LargeObjects> {
         Some(self)
+    }
+}
+
+fn area_of(key: ObjectKey) -> Area {
+    match key {
+        ObjectKey::Staging(_) => Area::Staging,
+        ObjectKey::Part(..) => Area::Parts,
+        ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Whole(_) => Area::Objects,
     }
 }
 
@@ -150,12 +182,13 @@ impl LargeObjects for MemoryObjects {
         if found != Held::AllParts {
             return Ok(found);
         }
-        let mut bytes = Vec::new();
+        let (mut bytes, mut at) = (Vec::new(), 0);
         for number in 1..=large.cut.part_count {
-            let part = objects.remove(&ObjectKey::Part(large.upload_id, number));
-            bytes.extend_from_slice(&part.map(|part| part.bytes).unwrap_or_default());
+            let Some(part) = objects.remove(&ObjectKey::Part(large.upload_id, number)) else { continue };
+            bytes.extend_from_slice(&part.bytes);
+            at = part.at.max(at);
         }
-        let whole = Stored { bytes: bytes.into(), sha256: None };
+        let whole = Stored { bytes: bytes.into(), sha256: None, at };
         let stat = whole.stat();
         objects.insert(ObjectKey::Whole(large.upload_id), whole);
         Ok(Held::Whole(stat))
@@ -195,7 +228,7 @@ impl Receiver for MemoryObjects {
         match self.objects().entry(allowed.key) {
             Entry::Occupied(_) if !again => Err(ReceiveError::AlreadyThere),
             place => {
-                place.insert_entry(Stored { bytes: bytes.into(), sha256: Some(sha256) });
+                place.insert_entry(Stored { bytes: bytes.into(), sha256: Some(sha256), at: put.now });
                 Ok(())
             }
         }
