@@ -99,6 +99,8 @@ pub struct External {
     pub min_bytes_per_second: u64,
     /// How long after the first failure a fetch is tried again, in seconds, by default 30; it doubles up to an hour.
     pub retry_first_seconds: i64,
+    /// The largest artifact, in bytes, of which a copy is kept, by default 5 368 709 120 (5 GiB).
+    pub escrow_max_size_bytes: u64,
 }
 
 /// What a repository is.
@@ -337,6 +339,9 @@ fn external(reader: &mut Reader<'_>) -> External {
             .whole("external.min_bytes_per_second", 1..=1_073_741_824, 262_144)
             .unsigned_abs(),
         retry_first_seconds: reader.whole("external.retry_first_seconds", 1..=3_600, 30),
+        escrow_max_size_bytes: reader
+            .whole("external.escrow_max_size_bytes", 1..=109_951_162_777_600, 5_368_709_120)
+            .unsigned_abs(),
     }
 }
 

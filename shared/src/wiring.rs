@@ -103,6 +103,7 @@ fn settings(config: &Config, base_url: &str) -> Result<Settings, WiringError> {
             revoked_after_ms: config.gc.revoked_after_seconds.saturating_mul(1_000),
         },
         read_budget: None,
+        escrow_max_size_bytes: config.external.escrow_max_size_bytes,
     })
 }
 

@@ -16,6 +16,8 @@ mod checks;
 mod completion;
 #[path = "usecases/decisions.rs"]
 mod decisions;
+#[path = "usecases/escrow.rs"]
+mod escrow;
 #[path = "usecases/gc.rs"]
 mod gc;
 #[path = "usecases/gc_races.rs"]

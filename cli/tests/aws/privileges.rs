@@ -69,8 +69,9 @@ const ASKED: [(&str, &[&str]); 16] = [
     ("put_object", &["initiate"]),
     // Verify reads what came in parts.
     ("get_object", &["download", "verify"]),
-    ("create_multipart_upload", &["initiate"]),
-    ("upload_part", &["initiate"]),
+    ("create_multipart_upload", &["initiate", "verify"]),
+    // Verify writes the copies that are kept of external artifacts.
+    ("upload_part", &["initiate", "verify"]),
     ("list_parts", &["complete", "verify"]),
     ("complete_multipart_upload", &["verify"]),
     ("abort_multipart_upload", &["initiate", "verify"]),
@@ -87,7 +88,7 @@ const ASKED: [(&str, &[&str]); 16] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 50] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 51] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
     // A refusal gives its idempotency key back.
@@ -106,6 +107,8 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 50] = [
     // The same bytes once more, by a token of another product.
     ("Expect::Anything)", "UpdateItem", "access.rs", 1, &["register", "complete", "verify"]),
     ("Expect::Anything)", "UpdateItem", "artifacts.rs", 2, &["manage"]),
+    // A copy that was removed is made again.
+    ("Expect::Anything)", "UpdateItem", "register.rs", 1, &["register"]),
     ("batch.check(", "ConditionCheckItem", "artifacts.rs", 1, &["manage", "verify"]),
     ("batch.check(", "ConditionCheckItem", "complete.rs", 2, &["complete", "verify"]),
     // A renewal does not undo a promotion; a promotion is of the newest version.

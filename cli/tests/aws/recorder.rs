@@ -13,7 +13,7 @@ use shared::{
         items::{CommitError, Expect, Item, Items, ItemsUnavailable, Key, Query, Write},
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
             UploadGrant,
         },
         tasks::{Task, Tasks, TasksUnavailable},
@@ -120,6 +120,12 @@ impl Objects for RecordedObjects {
         self.1.note("s3:ListBucketVersions", &BUCKET);
         self.1.note("s3:DeleteObjectVersion", key);
         self.0.erase(key).await
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        self.1.note("s3:PutObject", key);
+        self.1.note("s3:AbortMultipartUpload", key);
+        self.0.keep(key, size_bytes).await
     }
 
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {

@@ -299,20 +299,7 @@ pub async fn set_state(
     if artifact.state == ArtifactState::Revoked {
         batch.put(keys::revoked_bytes(&artifact.sha256), &id, Expect::Anything)?;
     }
-    if withheld(&artifact) == withheld(&found.value) {
-        return Ok(());
-    }
-    if withheld(&artifact) {
-        unavailable::withhold(context, batch, id).await
-    } else {
-        unavailable::give_back(context, batch, id).await
-    }
-}
-
-/// Whether decisions must be told not to name it. One without bytes is in no release that could be offered.
-fn withheld(artifact: &Artifact) -> bool {
-    matches!(artifact.state, ArtifactState::Quarantined | ArtifactState::Revoked)
-        && artifact.removed_at.is_none()
+    unavailable::change(context, batch, &found.value, Some(&artifact)).await
 }
 
 /// Deletes an artifact that no live release names, and with it the bytes in managed storage.
@@ -326,7 +313,12 @@ pub async fn delete(
     id: ArtifactId,
 ) -> Result<(), AppError> {
     let artifact = retrying(|| delete_record(context, caller, id)).await?;
-    if let Location::Managed { key, .. } = artifact.location {
+    let copy = artifact.escrow.as_ref().map(|escrow| escrow.key);
+    let managed = match artifact.location {
+        Location::Managed { key, .. } => Some(key),
+        Location::External { .. } => copy,
+    };
+    if let Some(key) = managed {
         objects.delete(&key).await?;
     }
     Ok(())
@@ -363,9 +355,7 @@ async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Re
     let mut batch = Batch::default();
     batch.delete(keys::artifact(id), found.unchanged());
     batch.delete(keys::verifying(id), Expect::Anything);
-    if withheld(&artifact) {
-        unavailable::give_back(context, &mut batch, id).await?;
-    }
+    unavailable::change(context, &mut batch, &artifact, None).await?;
     let bytes = artifact.external_url().map_or_else(
         || keys::managed_bytes(&artifact.sha256),
         |url| keys::external_bytes(&artifact.sha256, url),

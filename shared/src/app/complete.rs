@@ -362,9 +362,11 @@ async fn bring_back(
 fn means(key: ObjectKey) -> Verification {
     match key {
         ObjectKey::Whole(_) => Verification::Fetched,
-        ObjectKey::Staging(_) | ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Part(..) => {
-            Verification::StoreChecksum
-        }
+        ObjectKey::Staging(_)
+        | ObjectKey::Locked(_)
+        | ObjectKey::Copied(_)
+        | ObjectKey::Escrow(..)
+        | ObjectKey::Part(..) => Verification::StoreChecksum,
     }
 }
 
@@ -389,6 +391,7 @@ fn make(context: &Context, upload: &Upload, id: ArtifactId, key: ObjectKey, stat
         revoked_at: None,
         wanted_at: None,
         removed_at: None,
+        escrow: None,
         warnings: Vec::new(),
         attempts: Attempts::default(),
         validators: None,

@@ -75,6 +75,8 @@ pub struct Settings {
     pub slice_budget_ms: i64,
     /// How long after the first failure an external check is made again, in milliseconds; it doubles up to an hour.
     pub recheck_first_ms: i64,
+    /// The largest external artifact, in bytes, of which a copy is kept.
+    pub escrow_max_size_bytes: u64,
     /// When things are cleaned up.
     pub gc: Gc,
     /// How long external bytes may be read before the rest is left to another task; `None`: to their end.

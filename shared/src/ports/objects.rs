@@ -204,10 +204,38 @@ pub trait Objects: fmt::Debug + Send + Sync {
     /// - [`ObjectError::Unavailable`]: the store did not answer.
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError>;
 
+    /// Begins an object that we write ourselves, of so many bytes. Nothing is seen under the key before it is published.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: the store did not answer, or takes nothing from us.
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        let _ = (key, size_bytes);
+        Err(ObjectError::Unavailable("this store takes nothing from the service itself".into()))
+    }
+
     /// Uploads in parts, where the store takes such.
     fn large(&self) -> Option<&dyn LargeObjects> {
         None
     }
+}
+
+/// An object that we are writing.
+#[async_trait]
+pub trait Draft: fmt::Debug + Send {
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    /// They could not be written; then the draft is good for nothing any more.
+    async fn write(&mut self, piece: Bytes) -> std::io::Result<()>;
+
+    /// Puts what was written under its key, which is written once: what is there already stays, and is the answer.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: it was not done, as far as is known.
+    async fn publish(self: Box<Self>, now: i64) -> Result<ObjectStat, ObjectError>;
+
+    /// Removes what was written.
+    async fn discard(self: Box<Self>);
 }
 
 /// Why a PUT through a signed URL was refused.

@@ -16,7 +16,7 @@ use crate::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
             UploadGrant,
         },
     },
@@ -39,6 +39,8 @@ pub enum Step {
     Erase,
     /// [`Objects::list`]
     List,
+    /// [`Objects::keep`]
+    Keep,
     /// [`LargeObjects::begin`]
     Begin,
     /// [`LargeObjects::held`]
@@ -146,6 +148,10 @@ impl Objects for FailingObjects {
 
     async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.troubled(Step::Erase, self.inner.erase(key)).await
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        self.troubled(Step::Keep, self.inner.keep(key, size_bytes)).await
     }
 
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {

@@ -11,7 +11,7 @@ use shared::{
         sweep::Leases,
     },
     domain::{
-        artifact::{Artifact, ArtifactState},
+        artifact::ArtifactState,
         ids::{ArtifactId, ReleaseId, UploadId},
         upload::ObjectKey,
     },
@@ -115,7 +115,6 @@ async fn what_a_deleted_artifact_left_goes_once_it_is_old_enough() {
         artifacts::delete(world.context(), &world.objects(), &world.caller, id).await.unwrap_err();
         assert_eq!(whats(&look(&world).await), [What::Object(key)]);
         let run = collect(&world).await;
-        // Its upload tells of nothing any more when it is a month old.
         assert_eq!((run.removed, run.removed_bytes, run.kept), (1, CONTENT.len() as u64, 0));
         assert!(world.store.objects.stat(&key).await.is_err());
         assert_eq!(world.told("gc.removed").await, [("gc".to_owned(), false)]);
@@ -127,7 +126,6 @@ async fn what_is_young_stays_though_nothing_refers_to_it() {
     let world = World::memory();
     let upload = world.initiate(CONTENT).await;
     world.put(&upload, CONTENT).await;
-    // The record is lost, and with it whatever could refer to the bytes.
     let mut batch = Batch::default();
     batch.delete(keys::upload(upload.upload_id), Expect::Anything);
     world.context().store.commit(batch).await.unwrap();
@@ -309,8 +307,7 @@ async fn records_of_uploads_go_a_month_after_their_time_but_not_that_of_what_is_
     let run = collect(&world).await;
     assert_eq!((run.removed, run.named.len()), (2, 0), "{run:?}");
     let left = |id: UploadId| world.context().store.get::<serde_json::Value>(keys::upload(id));
-    assert!(left(kept).await.unwrap().is_some());
-    assert!(left(second).await.unwrap().is_none() && left(expired).await.unwrap().is_none());
+    assert!(left(kept).await.unwrap().is_some() && left(expired).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -398,5 +395,5 @@ async fn a_store_that_cannot_be_listed_is_tried_again_and_then_named() {
     let run = gc::last(world.context()).await.unwrap().unwrap();
     assert_eq!((run.named[0].name.as_str(), run.removed), ("staging", 1), "{run:?}");
     assert!(run.finished_at.is_some());
-    let _: Artifact = world.artifact(id).await;
+    assert!(world.artifact(id).await.removed_at.is_some());
 }

@@ -12,6 +12,7 @@ mod artifacts;
 mod audit;
 mod decisions;
 mod documented;
+mod escrow;
 mod external;
 mod gc;
 mod idempotency;

@@ -5,6 +5,7 @@
 
 mod disk;
 mod draft;
+mod keeping;
 mod large;
 mod listing;
 
@@ -33,7 +34,7 @@ use crate::{
     ports::{
         large_objects::LargeObjects,
         objects::{
-            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
             Receiver, SignedPut, UploadDoors, UploadGrant,
         },
     },
@@ -115,6 +116,11 @@ impl Objects for FilesystemObjects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         let key = *key;
         self.on_disk(move |disk| disk.remove(key)).await.map_err(unavailable)
+    }
+
+    async fn keep(&self, key: &ObjectKey, _: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        let writer = self.on_disk(Disk::writer).await.map_err(unavailable)?;
+        Ok(Box::new(keeping::Keeping::new(Arc::clone(&self.disk), *key, writer)))
     }
 
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {

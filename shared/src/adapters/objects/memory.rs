@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     fmt, io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -17,8 +17,8 @@ use crate::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Area, Download, DownloadRequest, Listed, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
-            Receiver, SignedPut, Thing, UploadDoors, UploadGrant,
+            Area, Download, DownloadRequest, Draft, Listed, Listing, ObjectError, ObjectStat, Objects,
+            ReceiveError, Receiver, SignedPut, Thing, UploadDoors, UploadGrant,
         },
     },
 };
@@ -28,7 +28,37 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// A store that forgets everything when it is dropped.
 pub struct MemoryObjects {
     urls: SignedUrls,
-    objects: Mutex<HashMap<ObjectKey, Stored>>,
+    objects: Arc<Mutex<HashMap<ObjectKey, Stored>>>,
+}
+
+/// Bytes that are gathered.
+struct Gathered {
+    objects: Arc<Mutex<HashMap<ObjectKey, Stored>>>,
+    key: ObjectKey,
+    bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Gathered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathered").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Draft for Gathered {
+    async fn write(&mut self, piece: Bytes) -> io::Result<()> {
+        self.bytes.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    async fn publish(self: Box<Self>, now: i64) -> Result<ObjectStat, ObjectError> {
+        let sha256 = Some(Sha256::from_bytes(sha2::Sha256::digest(&self.bytes).into()));
+        let fresh = Stored { bytes: self.bytes.into(), sha256, at: now };
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(objects.entry(self.key).or_insert(fresh).stat())
+    }
+
+    async fn discard(self: Box<Self>) {}
 }
 
 #[derive(Clone)]
@@ -55,7 +85,7 @@ impl Stored {
 impl MemoryObjects {
     /// An empty store, whose upload URLs begin with `base_url` and are signed with `url_key`.
     pub fn new(base_url: &str, url_key: UrlKey) -> Self {
-        Self { urls: SignedUrls::new(base_url, url_key), objects: Mutex::default() }
+        Self { urls: SignedUrls::new(base_url, url_key), objects: Arc::default() }
     }
 
     fn objects(&self) -> MutexGuard<'_, HashMap<ObjectKey, Stored>> {
@@ -110,6 +140,10 @@ impl Objects for MemoryObjects {
         Ok(())
     }
 
+    async fn keep(&self, key: &ObjectKey, _: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        Ok(Box::new(Gathered { objects: Arc::clone(&self.objects), key: *key, bytes: Vec::new() }))
+    }
+
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
         let mut named: BTreeMap<String, Listed> = BTreeMap::new();
         for (key, stored) in self.objects().iter().filter(|(key, _)| area_of(**key) == area) {
@@ -141,7 +175,9 @@ fn area_of(key: ObjectKey) -> Area {
     match key {
         ObjectKey::Staging(_) => Area::Staging,
         ObjectKey::Part(..) => Area::Parts,
-        ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Whole(_) => Area::Objects,
+        ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Whole(_) | ObjectKey::Escrow(..) => {
+            Area::Objects
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod covered;
 mod doors;
+mod keeping;
 mod large;
 mod listing;
 mod signing;
@@ -37,7 +38,7 @@ use crate::{
     ports::{
         large_objects::LargeObjects,
         objects::{
-            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
             UploadGrant,
         },
     },
@@ -215,6 +216,10 @@ impl Objects for S3Objects {
 
     async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.erase_versions(*key).await
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        Ok(Box::new(keeping::Keeping::begin(self.clone(), *key, size_bytes).await?))
     }
 
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {

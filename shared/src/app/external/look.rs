@@ -14,7 +14,7 @@ use crate::{
         external_url::{ExternalUrl, UrlRules},
     },
     ports::{
-        fetcher::{FetchError, FetchRequest, Fetcher, Progress, Reading},
+        fetcher::{FetchError, FetchRequest, Fetcher, Keep, Progress, Reading},
         objects::{Download, DownloadRequest, ObjectError, Objects},
     },
 };
@@ -50,6 +50,7 @@ pub(super) async fn look(
     artifact: &Artifact,
     now: i64,
     (resume, budget): (Option<Progress>, Option<Duration>),
+    keep: Option<Keep>,
 ) -> (Verification, Outcome) {
     match &artifact.location {
         Location::External { url, .. } => {
@@ -59,7 +60,8 @@ pub(super) async fn look(
                 return (Verification::Fetched, outcome);
             };
             let (declared_sha256, declared_size) = (artifact.sha256, artifact.size_bytes);
-            fetch(checker, &FetchRequest { url, declared_sha256, declared_size, now, resume, budget }).await
+            fetch(checker, &FetchRequest { url, declared_sha256, declared_size, now, resume, budget, keep })
+                .await
         }
         Location::Managed { key, version, .. } => {
             let request = DownloadRequest {
@@ -129,7 +131,7 @@ fn differs(code: &str, message: &str) -> Outcome {
     Outcome::Differs { code: code.into(), message: message.into() }
 }
 
-fn failed(message: &str) -> Outcome {
+pub(super) fn failed(message: &str) -> Outcome {
     Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into(), retry_after: None }
 }
 

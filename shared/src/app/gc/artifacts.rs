@@ -46,7 +46,8 @@ pub(super) async fn look(
 fn bytes(artifact: &Artifact) -> Option<ObjectKey> {
     match &artifact.location {
         Location::Managed { key, .. } if artifact.removed_at.is_none() => Some(*key),
-        Location::Managed { .. } | Location::External { .. } => None,
+        Location::Managed { .. } => None,
+        Location::External { .. } => artifact.copy().map(|copy| copy.key),
     }
 }
 

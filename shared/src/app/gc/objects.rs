@@ -34,7 +34,8 @@ pub(super) async fn look(
     let now = context.clock.now_ms();
     let mut seen = Seen::default();
     for things in listing.found.chunks(AT_ONCE) {
-        let owners = Owners::of(context, things.iter().filter_map(|listed| upload_of(&listed.thing))).await?;
+        let whats: Vec<What> = things.iter().filter_map(|listed| what(&listed.thing)).collect();
+        let owners = Owners::of(context, &whats).await?;
         for listed in things {
             let old = listed.at.map(|at| at.saturating_add(older_than_ms) <= now);
             let verdict = match (what(&listed.thing), old) {
@@ -59,14 +60,6 @@ fn what(thing: &Thing) -> Option<What> {
     }
 }
 
-fn upload_of(thing: &Thing) -> Option<UploadId> {
-    match thing {
-        Thing::Object(key) => Some(key.upload_id()),
-        Thing::Parts { upload_id, .. } => Some(*upload_id),
-        Thing::Foreign => None,
-    }
-}
-
 /// The uploads that some objects are of, and the artifacts that these became.
 struct Owners {
     uploads: HashMap<UploadId, Known<Stored<Upload>>>,
@@ -74,16 +67,24 @@ struct Owners {
 }
 
 impl Owners {
-    async fn of(context: &Context, ids: impl Iterator<Item = UploadId>) -> Result<Self, AppError> {
-        let uploads: HashMap<UploadId, Known<Stored<Upload>>> = records(context, ids, keys::upload).await?;
+    async fn of(context: &Context, whats: &[What]) -> Result<Self, AppError> {
+        let uploads: HashMap<UploadId, Known<Stored<Upload>>> =
+            records(context, whats.iter().filter_map(upload_of), keys::upload).await?;
         let became = uploads.values().filter_map(|known| known.as_ref().ok()?.as_ref()?.value.artifact_id);
-        let artifacts = records(context, became, keys::artifact).await?;
+        let copies = whats.iter().filter_map(|what| match what {
+            What::Object(key) => key.escrowed(),
+            What::Upload(_) | What::Bytes(_) | What::Parts { .. } => None,
+        });
+        let artifacts = records(context, became.chain(copies), keys::artifact).await?;
         Ok(Self { uploads, artifacts })
     }
 
     fn judge(&self, what: &What, now: i64) -> Verdict {
         let spare = |why: &str| Verdict::Spare(why.to_owned());
-        let (What::Object(_) | What::Parts { .. }, Some(id)) = (what, upload_of_what(what)) else {
+        if let What::Object(key @ ObjectKey::Escrow(..)) = what {
+            return self.copied(*key);
+        }
+        let (What::Object(_) | What::Parts { .. }, Some(id)) = (what, upload_of(what)) else {
             return Verdict::Needed;
         };
         let upload = match self.uploads.get(&id) {
@@ -99,6 +100,15 @@ impl Owners {
                 spare("its upload has ended without an artifact")
             }
             UploadState::Completed => self.completed(what, upload),
+        }
+    }
+
+    fn copied(&self, key: ObjectKey) -> Verdict {
+        match key.escrowed().and_then(|id| self.artifacts.get(&id)) {
+            Some(Ok(Some(artifact))) if serves(&artifact.value, key) => Verdict::Needed,
+            Some(Ok(Some(_))) => Verdict::Spare("its artifact keeps no copy any more".into()),
+            Some(Ok(None)) => Verdict::Spare("its artifact was deleted".into()),
+            Some(Err(_)) | None => Verdict::Unclear("the record of its artifact cannot be read".into()),
         }
     }
 
@@ -131,8 +141,9 @@ fn under_way(what: &What, upload: &Upload) -> Verdict {
     }
 }
 
-fn upload_of_what(what: &What) -> Option<UploadId> {
+fn upload_of(what: &What) -> Option<UploadId> {
     match what {
+        What::Object(ObjectKey::Escrow(..)) => None,
         What::Object(key) => Some(key.upload_id()),
         What::Parts { upload_id, .. } | What::Upload(upload_id) => Some(*upload_id),
         What::Bytes(_) => None,
@@ -140,10 +151,12 @@ fn upload_of_what(what: &What) -> Option<UploadId> {
 }
 
 fn serves(artifact: &Artifact, wanted: ObjectKey) -> bool {
-    match &artifact.location {
-        Location::Managed { key, .. } => *key == wanted && artifact.removed_at.is_none(),
-        Location::External { .. } => false,
-    }
+    let key = match &artifact.location {
+        Location::Managed { key, .. } => Some(*key),
+        // One that is still to be copied may have the copy already, and not know.
+        Location::External { .. } => artifact.escrow.as_ref().map(|escrow| escrow.key),
+    };
+    key == Some(wanted) && artifact.removed_at.is_none()
 }
 
 async fn records<I, T>(
@@ -157,12 +170,13 @@ where
 {
     let ids: std::collections::HashSet<I> = ids.collect();
     let ids: Vec<I> = ids.into_iter().collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
+    let mut known = HashMap::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let keys: Vec<Key> = ids.iter().map(|id| key(*id)).collect();
+        let found = context.store.get_raw(&keys).await?;
+        known.extend(ids.iter().zip(found).map(|(id, item)| (*id, read(item.as_ref()))));
     }
-    let keys: Vec<Key> = ids.iter().map(|id| key(*id)).collect();
-    let found = context.store.get_raw(&keys).await?;
-    Ok(ids.into_iter().zip(found).map(|(id, item)| (id, read(item.as_ref()))).collect())
+    Ok(known)
 }
 
 /// Looks again, and removes what nothing refers to.
@@ -171,7 +185,7 @@ pub(super) async fn remove(
     objects: &dyn Objects,
     what: &What,
 ) -> Result<Outcome, AppError> {
-    let owners = Owners::of(context, upload_of_what(what).into_iter()).await?;
+    let owners = Owners::of(context, std::slice::from_ref(what)).await?;
     match owners.judge(what, context.clock.now_ms()) {
         Verdict::Needed => return Ok(Outcome::Needed),
         Verdict::Unclear(why) => return Ok(Outcome::Kept(why)),
