@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    artifact, audit, decisions, demo, key, keyset, policy, product, release, root, tenant, token, update,
+    artifact, audit, decisions, demo, gc, key, keyset, policy, product, release, root, tenant, token, update,
 };
 
 /// Shown under `bp --help`.
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Show, and with `--apply` remove, what nothing needs any more.
+    Gc(gc::GcArgs),
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),

@@ -14,6 +14,7 @@ mod decisions;
 mod demo;
 mod doctor;
 mod failure;
+mod gc;
 mod key;
 mod keyset;
 mod output;
@@ -84,6 +85,7 @@ async fn call(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Decision(command) => decisions::run(context, command).await,
         Command::Key(command) => key::run(context, command).await,
         Command::Keyset(command) => keyset::run(context, command).await,
+        Command::Gc(args) => gc::run(context, args).await,
         Command::Update(command) => update::run(context, command).await,
         Command::Health => context.show(Call::get(&["healthz"]), &["status"]).await,
         Command::Serve(_) | Command::Demo(_) | Command::Completions { .. } | Command::Root(_) => {

@@ -9,6 +9,7 @@ pub mod context;
 pub mod decisions;
 pub mod error;
 pub mod external;
+pub mod gc;
 pub mod idempotency;
 pub mod keys;
 pub mod keyset;

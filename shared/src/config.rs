@@ -66,6 +66,8 @@ pub struct Config {
     pub decision_lifetime_seconds: i64,
     /// How long a delegation lives, in seconds: 10 to 3 600, by default 3 600.
     pub delegation_lifetime_seconds: i64,
+    /// When things are cleaned up.
+    pub gc: Gc,
     /// Where public managed artifacts are downloaded from instead.
     pub cdn_url: Option<String>,
     /// The least important lines that are logged: `error`, `warn`, `info` (the default) or `debug`.
@@ -74,6 +76,18 @@ pub struct Config {
     pub repositories: Vec<Repository>,
     /// Another server than AWS's own for credentials that are kept there.
     pub secrets_endpoint: Option<String>,
+}
+
+/// When things are cleaned up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gc {
+    /// How long after the last it is begun by itself, in seconds: up to 2 592 000, by default 86 400; 0: never.
+    pub interval_seconds: i64,
+    /// How old something that nothing refers to must be, in seconds: 3 600 to 31 536 000, by default 604 800 (7 days).
+    pub older_than_seconds: i64,
+    /// How long after the last of its releases was revoked an artifact keeps its bytes, in seconds: 86 400 to
+    /// 315 360 000, by default 2 592 000 (30 days).
+    pub revoked_after_seconds: i64,
 }
 
 /// How external artifacts are treated.
@@ -93,6 +107,8 @@ pub struct External {
     pub min_bytes_per_second: u64,
     /// How long after the first failure a fetch is tried again, in seconds, by default 30; it doubles up to an hour.
     pub retry_first_seconds: i64,
+    /// The largest artifact, in bytes, of which a copy is kept, by default 5 368 709 120 (5 GiB).
+    pub escrow_max_size_bytes: u64,
 }
 
 /// What a repository is.
@@ -167,7 +183,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The keys of the top level: what else begins with `BP_` in the environment is none of ours.
-const TOP: [&str; 12] = [
+const TOP: [&str; 13] = [
     "log",
     "base_url",
     "storage",
@@ -180,6 +196,7 @@ const TOP: [&str; 12] = [
     "repositories",
     "queue",
     "secrets",
+    "gc",
 ];
 
 impl Config {
@@ -247,6 +264,11 @@ impl Config {
         let catalogue_max_age_seconds = reader.whole_option("decisions.max_age_seconds", 0..=30);
         let decision_lifetime_seconds = reader.whole("decisions.lifetime_seconds", 10..=86_400, 3_600);
         let delegation_lifetime_seconds = signing::delegation_lifetime(reader);
+        let gc = Gc {
+            interval_seconds: reader.whole("gc.interval_seconds", 0..=2_592_000, 86_400),
+            older_than_seconds: reader.whole("gc.older_than_seconds", 3_600..=31_536_000, 604_800),
+            revoked_after_seconds: reader.whole("gc.revoked_after_seconds", 86_400..=315_360_000, 2_592_000),
+        };
         let (repositories, secrets_endpoint) = (reader.repositories(), reader.url("secrets.endpoint"));
         let kept = |entry: &Repository| matches!(entry.credentials, Some(RepositoryCredentials::Kept(_)));
         let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref())
@@ -269,6 +291,7 @@ impl Config {
             decision_lifetime_seconds,
             delegation_lifetime_seconds,
             catalogue_max_age_seconds,
+            gc,
             cdn_url,
             log_level: log_level?,
             repositories,
@@ -349,6 +372,9 @@ fn external(reader: &mut Reader<'_>) -> External {
             .whole("external.min_bytes_per_second", 1..=1_073_741_824, 262_144)
             .unsigned_abs(),
         retry_first_seconds: reader.whole("external.retry_first_seconds", 1..=3_600, 30),
+        escrow_max_size_bytes: reader
+            .whole("external.escrow_max_size_bytes", 1..=109_951_162_777_600, 5_368_709_120)
+            .unsigned_abs(),
     }
 }
 

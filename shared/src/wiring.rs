@@ -122,6 +122,12 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         slice_bytes: config.upload_slice_bytes,
         slice_budget_ms: i64::MAX,
         recheck_first_ms: config.external.retry_first_seconds.saturating_mul(1_000),
+        gc: crate::app::context::Gc {
+            interval_ms: config.gc.interval_seconds.saturating_mul(1_000),
+            older_than_ms: config.gc.older_than_seconds.saturating_mul(1_000),
+            revoked_after_ms: config.gc.revoked_after_seconds.saturating_mul(1_000),
+        },
         read_budget: None,
+        escrow_max_size_bytes: config.external.escrow_max_size_bytes,
     }
 }

@@ -24,7 +24,10 @@ use shared::{
     },
     ports::{
         fetcher::{FetchError, FetchRequest, Fetcher, Reading},
-        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+        objects::{
+            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            UploadGrant,
+        },
     },
     testing::{
         build,
@@ -158,6 +161,10 @@ impl Objects for Redirecting {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.inner.delete(key).await
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        self.inner.list(area, after, limit).await
     }
 }
 

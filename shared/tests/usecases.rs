@@ -16,6 +16,12 @@ mod checks;
 mod completion;
 #[path = "usecases/decisions.rs"]
 mod decisions;
+#[path = "usecases/escrow.rs"]
+mod escrow;
+#[path = "usecases/gc.rs"]
+mod gc;
+#[path = "usecases/gc_races.rs"]
+mod gc_races;
 #[path = "usecases/idempotency.rs"]
 mod idempotency;
 #[path = "usecases/large.rs"]

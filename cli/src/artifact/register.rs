@@ -38,6 +38,10 @@ pub(crate) struct RegisterArgs {
     /// Who may download it.
     #[arg(long, value_parser = ["public", "token", "client_authenticates"])]
     access: Option<String>,
+    /// Keep a copy, which clients are given when the original is lost, or cannot be read by them; with it, plain http is
+    /// allowed.
+    #[arg(long)]
+    escrow: bool,
     /// Wait until it is available or rejected.
     #[arg(long)]
     wait: bool,
@@ -66,6 +70,7 @@ pub(super) async fn run(context: &Context, args: RegisterArgs) -> Result<(), Fai
     put(&mut body, "content_type", args.content_type);
     put(&mut body, "labels", labels(args.labels));
     put(&mut body, "access", args.access);
+    put(&mut body, "escrow", args.escrow.then_some(true));
     let call = Call::post(&["v1", "artifacts"], Value::Object(body)).idempotency_key(args.idempotency.key()?);
     let mut artifact = context.api.json(call).await?;
     if args.wait {

@@ -60,7 +60,6 @@ fn of_request(code: &str) -> Option<&'static str> {
         "IDEMPOTENCY_KEY_REUSED" => "the key belongs to another request: choose a new --idempotency-key",
         "IDEMPOTENCY_IN_PROGRESS" => "the same request is being worked on: run the command again in a minute",
         "INVALID_MEMBER" => "correct the member that the details name",
-        "NOT_SUPPORTED_YET" => "this deployment cannot do that yet: leave the option out",
         "PAYLOAD_TOO_LARGE" => "shorten what you send: JSON bodies may have 1 MiB",
         "RATE_LIMITED" | "UNAVAILABLE" => "wait, then try again",
         "INTERNAL_ERROR" => "tell the operators the request id",

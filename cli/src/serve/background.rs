@@ -1,11 +1,11 @@
 //! What runs beside the requests: checks of artifacts, uploads that are left to a task, the sweep every minute, the looks
-//! of the sentinel, and the daily look at the keyset.
+//! of the sentinel, the daily look at the keyset, and cleaning up.
 
 use std::{sync::Arc, time::Duration};
 
 use shared::{
     app::{
-        sentinel,
+        gc, sentinel,
         sweep::{self, Leases},
     },
     wiring::Embedded,
@@ -28,6 +28,7 @@ pub(super) async fn run(service: Embedded, mut stopping: watch::Receiver<bool>) 
         () = renewals(&service) => {}
         () = checks::run(Arc::clone(&service)) => {}
         () = uploads::run(Arc::clone(&service)) => {}
+        () = collect(&service) => {}
     }
 }
 
@@ -69,9 +70,22 @@ async fn watch(service: &Embedded) {
     }
 }
 
+/// Cleans up whenever somebody has asked for it, or it is time: that takes long, and holds up no sweep.
+async fn collect(service: &Embedded) {
+    loop {
+        service.bell.to_collect().await;
+        if let Err(error) = gc::work(&service.context, &service.objects).await {
+            tracing::error!(error = %error, "cleaning up is to go on in a minute");
+        }
+    }
+}
+
 async fn tidy(service: &Embedded, leases: Leases) {
     if let Err(error) = sweep::sweep(&service.context, &service.checker.objects, leases).await {
         tracing::error!(error = %error, "the sweep could not be made");
+    }
+    if let Err(error) = gc::tick(&service.context, &service.objects).await {
+        tracing::error!(error = %error, "nothing could be cleaned up");
     }
     if let Err(error) = service.items.purge(service.context.clock.now()).await {
         tracing::error!(error = %error, "records that have ended could not be removed");

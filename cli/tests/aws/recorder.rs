@@ -12,10 +12,16 @@ use shared::{
     ports::{
         items::{CommitError, Expect, Item, Items, ItemsUnavailable, Key, Query, Write},
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
-        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+        objects::{
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            UploadGrant,
+        },
         tasks::{Task, Tasks, TasksUnavailable},
     },
 };
+
+/// What a call about the bucket itself is about.
+pub(crate) const BUCKET: &str = "";
 
 /// One call: the action, and the partition or object key that it is about.
 pub(crate) type Call = (&'static str, String);
@@ -108,6 +114,24 @@ impl Objects for RecordedObjects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.1.note("s3:DeleteObject", key);
         self.0.delete(key).await
+    }
+
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.1.note("s3:ListBucketVersions", &BUCKET);
+        self.1.note("s3:DeleteObjectVersion", key);
+        self.0.erase(key).await
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        self.1.note("s3:PutObject", key);
+        self.1.note("s3:AbortMultipartUpload", key);
+        self.0.keep(key, size_bytes).await
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        let parts = area == Area::Parts;
+        self.1.note(if parts { "s3:ListBucketMultipartUploads" } else { "s3:ListBucket" }, &BUCKET);
+        self.0.list(area, after, limit).await
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

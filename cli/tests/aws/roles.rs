@@ -21,6 +21,7 @@ pub(crate) fn allows(template: &Template, function: &str, calls: &BTreeSet<Call>
 fn allowed_by(statement: &Statement, (action, on): &Call) -> bool {
     let resource = match action.split_once(':').unwrap().0 {
         "dynamodb" => "Table.Arn".to_owned(),
+        "s3" if on.is_empty() => "Bucket.Arn".to_owned(),
         "s3" => format!("${{Bucket.Arn}}/{on}"),
         "sqs" => "WorkQueue.Arn".to_owned(),
         other => panic!("no call is about {other}"),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shared::{
+    app::gc,
     domain::{
         artifact::ArtifactState,
         ids::UploadId,
@@ -17,11 +18,11 @@ use crate::{
     recorder::Call,
     roles,
     template::Template,
-    world::{EXPIRED, EXTERNAL, LARGE, STAGED, World},
+    world::{EXPIRED, EXTERNAL, LARGE, LOCKED, STAGED, World},
 };
 
 /// The documents for `verify`; each is named by a test here.
-pub(crate) const DOCUMENTS: [&str; 10] = [
+pub(crate) const DOCUMENTS: [&str; 11] = [
     "object-created",
     "object-created-foreign",
     "schedule",
@@ -30,6 +31,7 @@ pub(crate) const DOCUMENTS: [&str; 10] = [
     "sqs-task",
     "task-bootstrap",
     "task-check",
+    "task-collect",
     "task-finish",
     "task-sweep",
 ];
@@ -54,6 +56,8 @@ async fn try_deliver(world: &World, name: &str) -> (Result<Value, verify::Verify
 /// Those of the calls that change something.
 fn changes(calls: &BTreeSet<Call>) -> Vec<&Call> {
     let reads = [
+        "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
         "dynamodb:GetItem",
         "dynamodb:BatchGetItem",
         "dynamodb:Query",
@@ -99,7 +103,8 @@ async fn swept_by(name: &str) {
         calls.iter().filter(|(action, _)| *action == "sqs:SendMessage").map(|(_, task)| task).collect();
     let check = format!(r#"{{"task":"check","artifact_id":"{EXTERNAL}"}}"#);
     let finish = format!(r#"{{"task":"finish","upload_id":"{LARGE}"}}"#);
-    assert_eq!(started, [&check, &finish]);
+    let collect = r#"{"task":"collect"}"#.to_owned();
+    assert_eq!(started, [&check, &collect, &finish]);
     for other in [STAGED, LARGE] {
         assert_ne!(world.upload(other).await.state, UploadState::Expired, "{other}");
     }
@@ -154,6 +159,25 @@ async fn the_schedule_sweeps() {
 #[tokio::test]
 async fn an_order_to_sweep_sweeps() {
     swept_by("task-sweep").await;
+}
+
+#[tokio::test]
+async fn an_order_to_collect_goes_on_with_what_was_begun_and_begins_nothing() {
+    let world = World::of_events().await;
+    let (answer, calls) = deliver(&world, "task-collect").await;
+    assert_eq!(answer, json!({}));
+    assert!(changes(&calls).is_empty(), "{calls:?}");
+    // A deleted artifact whose bytes were left, long ago.
+    let left = world.leftover().await;
+    gc::begin(&world.context, None, gc::LEAST_AGE_MS).await.unwrap();
+    let (answer, calls) = deliver(&world, "task-collect").await;
+    assert_eq!(answer, json!({}));
+    let erased: Vec<&String> =
+        calls.iter().filter(|(action, _)| *action == "s3:DeleteObjectVersion").map(|(_, key)| key).collect();
+    let expected = [&left.to_string(), &format!("objects/{LOCKED}/locked"), &format!("staging/{STAGED}")];
+    assert_eq!(erased, expected, "the last two are of uploads whose time is over by then");
+    assert!(world.objects().stat(&left).await.is_err());
+    assert!(gc::last(&world.context).await.unwrap().unwrap().finished_at.is_some());
 }
 
 #[tokio::test]

@@ -27,11 +27,11 @@ use shared::{
     },
     contract::objects::{Put, Store, body},
     domain::{
-        artifact::Artifact,
+        artifact::{Artifact, Location},
         ids::{ArtifactId, TokenId},
         release::ReleaseArtifact,
         token::{Scope, Token, TokenText},
-        upload::Upload,
+        upload::{ObjectKey, Upload},
     },
     ports::{
         clock::{Clock, Entropy, Ids},
@@ -58,7 +58,7 @@ const WITHDRAWN: [&str; 2] = ["upl_01jd9xqbmem4t8r0c5b7n3k1fz", "art_01jd9xqckpm
 const STABLE: &str = "rel_01jd9xq7qem4t8r0c5b7n3k1fz";
 const BETA: &str = "rel_01jd9xq8ppm4t8r0c5b7n3k1fz";
 const OPEN: &str = "upl_01jd9xqfhem4t8r0c5b7n3k1fz";
-const LOCKED: &str = "upl_01jd9xqggpm4t8r0c5b7n3k1fz";
+pub(crate) const LOCKED: &str = "upl_01jd9xqggpm4t8r0c5b7n3k1fz";
 /// An artifact whose bytes are still to be checked.
 pub(crate) const EXTERNAL: &str = "art_01jd9xqej6m4t8r0c5b7n3k1fz";
 /// An upload whose bytes come in parts.
@@ -274,6 +274,19 @@ impl World {
     pub(crate) async fn upload(&self, id: &str) -> Upload {
         let key = keys::upload(id.parse().unwrap());
         self.context.store.get(key).await.unwrap().unwrap().value
+    }
+
+    /// Bytes that nothing refers to any more, on a later day.
+    pub(crate) async fn leftover(&self) -> ObjectKey {
+        let id = WITHDRAWN[1].parse().unwrap();
+        let Location::Managed { key, .. } = self.artifact_now(WITHDRAWN[1]).await.location else {
+            panic!("{id}")
+        };
+        let nowhere = MemoryObjects::new("https://updates.example.com", UrlKey::from_bytes(&[7; 32]));
+        let nowhere: Arc<dyn shared::ports::objects::Objects> = Arc::new(nowhere);
+        artifacts::delete(&self.context, &nowhere, &self.caller, id).await.unwrap();
+        self.clock.set(NOW + 7 * 86_400_000);
+        key
     }
 
     /// A token as it is stored.

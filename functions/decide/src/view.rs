@@ -28,7 +28,7 @@ fn decision(decider: &Decider, question: &Question, answer: &Answer<'_>) -> Valu
         json!({ "product_id": question.product_id, "action": answer.action, "reason": answer.reason });
     if let (Some(offer), Some(view)) = (&answer.offer, view.as_object_mut()) {
         view.insert("release".into(), json!(decider.release_ref(offer)));
-        view.insert("artifact".into(), json!(decider.artifact_ref(offer.artifact)));
+        view.insert("artifact".into(), json!(decider.artifact_ref(offer)));
     }
     view
 }
@@ -69,8 +69,8 @@ pub(crate) fn available(decider: &Decider, question: &Question, answer: &Answer<
     };
     let artifacts: Vec<Value> = offer
         .into_iter()
-        .flat_map(|offer| offer.release.artifacts.iter().filter(fits))
-        .map(|artifact| available_artifact(decider, artifact))
+        .flat_map(|offer| offer.release.artifacts.iter().filter(fits).map(move |artifact| (offer, artifact)))
+        .map(|(offer, artifact)| available_artifact(decider, offer, artifact))
         .collect();
     json!({
         "product_id": question.product_id, "tenant_id": question.tenant_id, "platform": question.platform,
@@ -81,10 +81,10 @@ pub(crate) fn available(decider: &Decider, question: &Question, answer: &Answer<
     })
 }
 
-fn available_artifact(decider: &Decider, artifact: &CatalogueArtifact) -> Value {
+fn available_artifact(decider: &Decider, offer: &Offer<'_>, artifact: &CatalogueArtifact) -> Value {
     let mut view = json!({
         "artifact_id": artifact.artifact_id, "installer_type": artifact.installer_type,
-        "url": decider.artifact_url(artifact), "sha256": artifact.sha256, "size_bytes": artifact.size_bytes,
+        "url": decider.artifact_url(offer, artifact), "sha256": artifact.sha256, "size_bytes": artifact.size_bytes,
         "requires_admin": artifact.requires_admin,
     });
     if let (Some(version), Some(view)) = (&artifact.min_os_version, view.as_object_mut()) {

@@ -17,6 +17,7 @@ use shared::{
         external_url::{ExternalUrl, UrlRules, pick},
         ids::ArtifactId,
         token::Scope,
+        upload::ObjectKey,
     },
     http::{auth::Anyone, error::ApiError, text},
     ports::{
@@ -70,12 +71,26 @@ async fn handle(
         }
     }
     if artifact.state != ArtifactState::Available {
-        let hint = "it cannot be downloaded in this state";
+        let hint = match artifact.removed_at {
+            None => "it cannot be downloaded in this state",
+            Some(_) => "its bytes were removed, since every release that named it was revoked",
+        };
         return Err(AppError::ArtifactNotAvailable { id, state: artifact.state.as_str(), hint }.into());
     }
-    match &artifact.location {
-        Location::External { url, .. } => redirect(&external(context, &artifact, url).await?),
-        Location::Managed { .. } => managed(&ports, &artifact, &headers, method == Method::HEAD).await,
+    match (&artifact.location, artifact.served_copy()) {
+        (Location::External { url, .. }, None) => redirect(&external(context, &artifact, url).await?),
+        (Location::Managed { .. }, _) | (_, Some(_)) => {
+            managed(&ports, &artifact, &headers, method == Method::HEAD).await
+        }
+    }
+}
+
+/// Where the bytes of an artifact are with us: its own, or those of the copy that clients are given.
+fn place(artifact: &Artifact) -> Option<(ObjectKey, Option<&String>)> {
+    match (&artifact.location, artifact.served_copy()) {
+        (Location::Managed { key, version, .. }, _) => Some((*key, version.as_ref())),
+        (Location::External { .. }, Some(copy)) => Some((copy.key, copy.version.as_ref())),
+        (Location::External { .. }, None) => None,
     }
 }
 
@@ -109,9 +124,8 @@ async fn managed(
     headers: &HeaderMap,
     head: bool,
 ) -> Result<Response, ApiError> {
-    let Location::Managed { key, version, .. } = &artifact.location else {
-        return Err(AppError::Internal("an external artifact has no bytes here").into());
-    };
+    let (key, version) =
+        place(artifact).ok_or(AppError::Internal("an external artifact has no bytes here"))?;
     if let Some(cdn) = ports.context.settings.cdn_url.as_ref().filter(|_| artifact.access == Access::Public) {
         return redirect(&format!("{cdn}/{key}"));
     }
@@ -127,8 +141,8 @@ async fn managed(
         return Err(unsatisfiable(artifact));
     }
     let request = DownloadRequest {
-        key: *key,
-        version: version.clone(),
+        key,
+        version: version.cloned(),
         file_name: artifact.file_name.clone(),
         content_type: artifact.content_type.clone(),
         now: ports.context.clock.now_ms(),

@@ -1,5 +1,5 @@
-//! Everything that operators and release engineers manage: artifacts, products, releases, policies, tokens, the audit log;
-//! and what answers where nothing else does.
+//! Everything that operators and release engineers manage: artifacts, products, releases, policies, tokens, the audit log,
+//! cleaning up; and what answers where nothing else does.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use shared::{
 
 mod artifacts;
 mod audit;
+mod gc;
 mod keys;
 mod policies;
 mod products;
@@ -49,6 +50,7 @@ pub fn router(ports: Ports) -> Router {
         .merge(tokens::router())
         .merge(audit::router())
         .merge(keys::router())
+        .merge(gc::router())
         .merge(service::router())
         .with_state(ports)
 }

@@ -72,9 +72,6 @@ impl Request {
                 "`EXTERNAL` is registered here; bytes for managed storage go to `/v1/artifacts/uploads`";
             return Err(ApiError::invalid("source_type", rule));
         }
-        if self.escrow == Some(true) {
-            return Err(AppError::NotSupportedYet("escrow").into());
-        }
         let labels = self.labels.unwrap_or_default();
         text::check_labels(&labels)?;
         text::check_file_name(self.file_name.as_deref())?;
@@ -89,6 +86,7 @@ impl Request {
             content_type: self.content_type,
             labels,
             access: access.unwrap_or(Access::Public),
+            escrow: self.escrow.unwrap_or(false),
         })
     }
 }

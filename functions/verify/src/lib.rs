@@ -11,7 +11,7 @@ use shared::{
         context::Context,
         error::AppError,
         external::{self, Checker, Which},
-        sentinel,
+        gc, sentinel,
         sweep::{self, Leases},
         tokens,
     },
@@ -85,6 +85,7 @@ async fn run(ports: &Ports, order: &Order) -> Result<(), VerifyError> {
             complete::resume(context, &checker.objects, *upload_id).await?;
         }
         Order::Task(Task::Sweep) => sweep_all(context, checker).await?,
+        Order::Task(Task::Collect) => gc::work(context, &checker.objects).await?,
         Order::Bootstrap { token_id, hash } => {
             match tokens::bootstrap_unseen(context, *token_id, *hash).await {
                 Err(AppError::Raced) => return Err(VerifyError::HasTokens),
@@ -108,6 +109,9 @@ async fn sweep_all(context: &Context, checker: &Checker) -> Result<(), AppError>
     sweep::sweep(context, &checker.objects, Leases::Held).await?;
     if let Err(error) = sentinel::run(context, checker).await {
         tracing::error!(error = %error, "what is watched could not be looked at");
+    }
+    if let Err(error) = gc::tick(context, &checker.objects).await {
+        tracing::error!(error = %error, "nothing could be cleaned up");
     }
     if context.tasks.is_none() {
         return external::run(context, checker, Which::Due).await.map(|_| ());

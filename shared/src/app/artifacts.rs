@@ -147,6 +147,9 @@ pub async fn verify_again(context: &Context, caller: &Caller, id: ArtifactId) ->
         if found.value.state == ArtifactState::Revoked {
             return Err(AppError::ArtifactRevoked(id));
         }
+        if found.value.removed_at.is_some() {
+            return Err(state_refusal(&found.value, "its bytes were removed: upload them again"));
+        }
         let mut artifact = found.value.clone();
         let now = context.clock.now_ms();
         if artifact.state == ArtifactState::Rejected {
@@ -168,6 +171,9 @@ pub async fn verify_again(context: &Context, caller: &Caller, id: ArtifactId) ->
     context.start(&Task::Check { artifact_id: id }).await;
     Ok(artifact)
 }
+
+/// How the reason of an artifact begins that was AVAILABLE until its bytes were removed.
+pub const REMOVED: &str = "REMOVED: ";
 
 fn state_refusal(artifact: &Artifact, hint: &'static str) -> AppError {
     AppError::ArtifactNotAvailable { id: artifact.artifact_id, state: artifact.state.as_str(), hint }
@@ -224,8 +230,9 @@ pub async fn intervene(
     intervention: Intervention,
     reason: &str,
 ) -> Result<Artifact, AppError> {
-    if let Some(beginning) = external::of_a_check(reason) {
-        let rule = format!("only the reason of a check begins with `{beginning}`");
+    let removed = reason.starts_with(REMOVED).then_some(REMOVED);
+    if let Some(beginning) = external::of_a_check(reason).or(removed) {
+        let rule = format!("only a reason of the service itself begins with `{beginning}`");
         return Err(AppError::invalid("reason", rule));
     }
     retrying(|| async {
@@ -249,8 +256,17 @@ pub async fn intervene(
                 return Err(AppError::ArtifactRevoked(revoked.value));
             }
         }
+        if intervention == Intervention::Restore && found.value.removed_at.is_some() {
+            return Err(state_refusal(&found.value, "its bytes were removed: upload them again"));
+        }
         let mut artifact = found.value.clone();
         artifact.state = intervention.target();
+        let now = Some(context.clock.now_ms());
+        match intervention {
+            Intervention::Revoke => artifact.revoked_at = now,
+            Intervention::Restore => artifact.wanted_at = now,
+            Intervention::Quarantine => {}
+        }
         artifact.reason = (intervention != Intervention::Restore).then(|| reason.to_owned());
         let mut batch = Batch::default();
         let before = Some(json!({ "state": found.value.state, "reason": found.value.reason }));
@@ -283,18 +299,7 @@ pub async fn set_state(
     if artifact.state == ArtifactState::Revoked {
         batch.put(keys::revoked_bytes(&artifact.sha256), &id, Expect::Anything)?;
     }
-    if withheld(artifact.state) == withheld(found.value.state) {
-        return Ok(());
-    }
-    if withheld(artifact.state) {
-        unavailable::withhold(context, batch, id).await
-    } else {
-        unavailable::give_back(context, batch, id).await
-    }
-}
-
-fn withheld(state: ArtifactState) -> bool {
-    matches!(state, ArtifactState::Quarantined | ArtifactState::Revoked)
+    unavailable::change(context, batch, &found.value, Some(&artifact)).await
 }
 
 /// Deletes an artifact that no live release names, and with it the bytes in managed storage.
@@ -308,7 +313,12 @@ pub async fn delete(
     id: ArtifactId,
 ) -> Result<(), AppError> {
     let artifact = retrying(|| delete_record(context, caller, id)).await?;
-    if let Location::Managed { key, .. } = artifact.location {
+    let copy = artifact.escrow.as_ref().map(|escrow| escrow.key);
+    let managed = match artifact.location {
+        Location::Managed { key, .. } => Some(key),
+        Location::External { .. } => copy,
+    };
+    if let Some(key) = managed {
         objects.delete(&key).await?;
     }
     Ok(())
@@ -345,9 +355,7 @@ async fn delete_record(context: &Context, caller: &Caller, id: ArtifactId) -> Re
     let mut batch = Batch::default();
     batch.delete(keys::artifact(id), found.unchanged());
     batch.delete(keys::verifying(id), Expect::Anything);
-    if withheld(artifact.state) {
-        unavailable::give_back(context, &mut batch, id).await?;
-    }
+    unavailable::change(context, &mut batch, &artifact, None).await?;
     let bytes = artifact.external_url().map_or_else(
         || keys::managed_bytes(&artifact.sha256),
         |url| keys::external_bytes(&artifact.sha256, url),

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::{
     access,
+    artifacts::{REMOVED, set_state},
     audit::{self, Entry},
     context::{Caller, Context},
     error::AppError,
     keys,
     register::{claim_access, same_bytes},
     store::{Batch, Stored},
-    uploads::{discard, discard_beside, find},
+    uploads::{self, discard, discard_beside, find},
 };
 use crate::{
     domain::{
@@ -34,6 +35,7 @@ use self::proof::Proof;
 
 /// How long whoever completes an upload has for it.
 const LEASE_MS: i64 = 120_000;
+const DAY_MS: i64 = 86_400_000;
 
 /// What completing an upload came to.
 #[derive(Debug)]
@@ -120,7 +122,7 @@ async fn lease(
     upload.fence = upload.fence.saturating_add(1);
     upload.lease = Some(Lease { until: context.clock.now_ms().saturating_add(lasting_ms) });
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    uploads::put(&mut batch, &upload, found.unchanged())?;
     match context.store.commit(batch).await {
         Ok(()) => Ok(Stored { value: upload, revision: found.revision.saturating_add(1) }),
         Err(AppError::Raced) => Err(AppError::UploadInProgress),
@@ -188,7 +190,7 @@ async fn free(context: &Context, leased: &Stored<Upload>, whom: Free) -> Result<
     }
     upload.lease = None;
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, leased.unchanged())?;
+    uploads::put(&mut batch, &upload, leased.unchanged())?;
     match context.store.commit(batch).await {
         // Somebody took over after the lease had lapsed: it is theirs now.
         Ok(()) | Err(AppError::Raced) => Ok(()),
@@ -233,7 +235,7 @@ async fn write_end(
     mut batch: Batch,
 ) -> Result<(), AppError> {
     // It stays in `OPEN_UPLOADS`: while its URLs live, somebody can still put bytes into staging, for the sweep to remove.
-    batch.put(keys::upload(upload.upload_id), upload, leased.unchanged())?;
+    uploads::put(&mut batch, upload, leased.unchanged())?;
     let before = Some(json!({ "state": "INITIATED" }));
     let entry = Entry { kind, subject: upload.upload_id.to_string(), before, after: Some(after) };
     audit::record(&mut batch, context, caller, entry)?;
@@ -291,19 +293,25 @@ async fn settle_once(
     let mut batch = Batch::default();
     let existing = same_bytes(context, &upload.sha256, upload.access, None).await?;
     let (artifact, fresh) = match existing {
-        Some(existing) => {
-            batch.check(keys::artifact(existing.value.artifact_id), existing.unchanged());
+        Some(existing) if existing.value.removed_at.is_some() => {
             access::note_registrant(&mut batch, upload.initiated_for.as_ref(), existing.value.artifact_id)?;
-            (existing.value, false)
+            (bring_back(context, &mut batch, &existing, &upload, proof).await?, true)
         }
-        None => (make(context, &upload, context.ids.artifact()?, proof), true),
+        Some(existing) => {
+            access::note_registrant(&mut batch, upload.initiated_for.as_ref(), existing.value.artifact_id)?;
+            (want(context, &mut batch, existing)?, false)
+        }
+        None => {
+            let artifact = make(context, &upload, context.ids.artifact()?, proof);
+            batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
+            batch.put(keys::managed_bytes(&artifact.sha256), &artifact.artifact_id, Expect::Absent)?;
+            batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
+            claim_access(context, &mut batch, &artifact).await?;
+            (artifact, true)
+        }
     };
     upload.artifact_id = Some(artifact.artifact_id);
     if fresh {
-        batch.put(keys::artifact(artifact.artifact_id), &artifact, Expect::Absent)?;
-        batch.put(keys::managed_bytes(&artifact.sha256), &artifact.artifact_id, Expect::Absent)?;
-        batch.check(keys::revoked_bytes(&artifact.sha256), Expect::Absent);
-        claim_access(context, &mut batch, &artifact).await?;
         let check = super::external::Check {
             checked_at: context.clock.now_ms(),
             means: proof.means,
@@ -317,6 +325,42 @@ async fn settle_once(
         "size_bytes": artifact.size_bytes });
     write_end(context, caller, leased, &upload, "upload.completed", after, batch).await?;
     Ok((artifact, fresh))
+}
+
+/// Notes once a day that somebody asked for an artifact that is there: its bytes are not to go while they are wanted.
+fn want(context: &Context, batch: &mut Batch, found: Stored<Artifact>) -> Result<Artifact, AppError> {
+    let (now, unchanged, mut artifact) = (context.clock.now_ms(), found.unchanged(), found.value);
+    let key = keys::artifact(artifact.artifact_id);
+    if artifact.created_at.max(artifact.wanted_at.unwrap_or(0)).saturating_add(DAY_MS) > now {
+        batch.check(key, unchanged);
+    } else {
+        artifact.wanted_at = Some(now);
+        batch.put(key, &artifact, unchanged)?;
+    }
+    Ok(artifact)
+}
+
+/// Gives an artifact whose bytes were removed those of this upload. What an operator had withheld stays so.
+async fn bring_back(
+    context: &Context,
+    batch: &mut Batch,
+    existing: &Stored<Artifact>,
+    upload: &Upload,
+    proof: &Proof,
+) -> Result<Artifact, AppError> {
+    let fresh = make(context, upload, existing.value.artifact_id, proof);
+    let mut artifact = existing.value.clone();
+    artifact.location = fresh.location;
+    artifact.verification = fresh.verification;
+    artifact.verified_at = fresh.verified_at;
+    artifact.removed_at = None;
+    artifact.wanted_at = fresh.verified_at;
+    if artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(REMOVED)) {
+        artifact.state = ArtifactState::Available;
+        artifact.reason = None;
+    }
+    set_state(context, batch, existing, artifact.clone()).await?;
+    Ok(artifact)
 }
 
 fn make(context: &Context, upload: &Upload, id: ArtifactId, proof: &Proof) -> Artifact {
@@ -341,6 +385,10 @@ fn make(context: &Context, upload: &Upload, id: ArtifactId, proof: &Proof) -> Ar
         created_at: now,
         verified_at: Some(now),
         reason: None,
+        revoked_at: None,
+        wanted_at: None,
+        removed_at: None,
+        escrow: None,
         warnings: Vec::new(),
         attempts: Attempts::default(),
         validators: None,

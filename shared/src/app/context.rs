@@ -77,8 +77,31 @@ pub struct Settings {
     pub slice_budget_ms: i64,
     /// How long after the first failure an external check is made again, in milliseconds; it doubles up to an hour.
     pub recheck_first_ms: i64,
+    /// The largest external artifact, in bytes, of which a copy is kept.
+    pub escrow_max_size_bytes: u64,
+    /// When things are cleaned up.
+    pub gc: Gc,
     /// How long external bytes may be read before the rest is left to another task; `None`: to their end.
     pub read_budget: Option<std::time::Duration>,
+}
+
+/// When things are cleaned up, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gc {
+    /// How long after the last it is begun by itself; 0: never.
+    pub interval_ms: i64,
+    /// How old something that nothing refers to must be.
+    pub older_than_ms: i64,
+    /// How long after the last of its releases was revoked an artifact keeps its bytes.
+    pub revoked_after_ms: i64,
+}
+
+impl Default for Gc {
+    /// Daily; what is a week old; thirty days.
+    fn default() -> Self {
+        const DAY_MS: i64 = 86_400_000;
+        Self { interval_ms: DAY_MS, older_than_ms: 7 * DAY_MS, revoked_after_ms: 30 * DAY_MS }
+    }
 }
 
 /// A configured repository, as far as use cases need it.

@@ -1,6 +1,6 @@
 //! Answering questions with signed decisions.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use decision::{
     jws,
@@ -24,7 +24,7 @@ use super::{
 use crate::domain::{
     artifact::Access,
     catalogue::{CatalogueArtifact, CatalogueRelease},
-    decide::{self, Answer, Explanation, Offer, Question, World},
+    decide::{self, Answer, Explanation, Offer, Question, World, of_copy},
     names::Channel,
     release::Release,
 };
@@ -194,7 +194,7 @@ impl Decider {
             action: answer.action,
             reason: answer.reason,
             release: answer.offer.as_ref().map(|offer| release_ref(&self.context, offer)),
-            artifact: answer.offer.as_ref().map(|offer| artifact_ref(&self.context, offer.artifact)),
+            artifact: answer.offer.as_ref().map(|offer| artifact_ref(&self.context, offer, offer.artifact)),
             crit_claims: None,
         }
     }
@@ -242,13 +242,13 @@ impl Decider {
     }
 
     /// An artifact as a decision names it.
-    pub fn artifact_ref(&self, artifact: &CatalogueArtifact) -> ArtifactRef {
-        artifact_ref(&self.context, artifact)
+    pub fn artifact_ref(&self, offer: &Offer<'_>) -> ArtifactRef {
+        artifact_ref(&self.context, offer, offer.artifact)
     }
 
     /// Where clients download an artifact.
-    pub fn artifact_url(&self, artifact: &CatalogueArtifact) -> String {
-        artifact_url(&self.context, artifact)
+    pub fn artifact_url(&self, offer: &Offer<'_>, artifact: &CatalogueArtifact) -> String {
+        artifact_url(&self.context, offer, artifact)
     }
 }
 
@@ -272,13 +272,16 @@ fn world<'a>(facts: &'a Facts, question: &Question, may_see_restricted: bool) ->
 
 /// How long a decision lives; none outlives the URL it names.
 fn lifetime(context: &Context, offer: Option<&Offer<'_>>, now: i64) -> i64 {
-    let url_left = offer.and_then(|offer| offer.artifact.url_expires_at).map(|end| end.saturating_sub(now));
+    let original = offer.filter(|offer| !offer.is_from_copy(offer.artifact));
+    let url_left =
+        original.and_then(|offer| offer.artifact.url_expires_at).map(|end| end.saturating_sub(now));
     let asked = context.settings.decision_lifetime;
     url_left.map_or(asked, |left| left.min(asked)).max(1)
 }
 
-fn artifact_url(context: &Context, artifact: &CatalogueArtifact) -> String {
-    artifact.url.clone().unwrap_or_else(|| {
+fn artifact_url(context: &Context, offer: &Offer<'_>, artifact: &CatalogueArtifact) -> String {
+    let original = artifact.url.clone().filter(|_| !offer.is_from_copy(artifact));
+    original.unwrap_or_else(|| {
         format!("{}/v1/artifacts/{}/download", context.settings.base_url, artifact.artifact_id)
     })
 }
@@ -297,12 +300,12 @@ fn release_ref(context: &Context, offer: &Offer<'_>) -> ReleaseRef {
     }
 }
 
-fn artifact_ref(context: &Context, artifact: &CatalogueArtifact) -> ArtifactRef {
+fn artifact_ref(context: &Context, offer: &Offer<'_>, artifact: &CatalogueArtifact) -> ArtifactRef {
     ArtifactRef {
         artifact_id: artifact.artifact_id.to_string().into(),
         sha256: artifact.sha256.to_string().into(),
         size_bytes: artifact.size_bytes,
-        url: artifact_url(context, artifact).into(),
+        url: artifact_url(context, offer, artifact).into(),
         installer_type: artifact.installer_type.as_str().into(),
         requires_admin: artifact.requires_admin.then_some(true),
         file_name: artifact.file_name.as_deref().map(Into::into),
@@ -314,7 +317,22 @@ fn artifact_ref(context: &Context, artifact: &CatalogueArtifact) -> ArtifactRef 
 /// The longest payload, in bytes, of any decision that offers a release: with the longest of everything a client sends.
 pub fn longest_payload(context: &Context, release: &Release, entry: &CatalogueRelease) -> usize {
     let longest_name: Arc<str> = "x".repeat(64).into();
-    let payload = |artifact: &CatalogueArtifact| Payload {
+    // Whichever of its addresses is the longer one.
+    let copies: HashSet<_> = entry.artifacts.iter().map(|artifact| of_copy(artifact.artifact_id)).collect();
+    let originals = HashSet::new();
+    let length = |artifact, unavailable| {
+        let offer = Offer { release: entry, artifact, allow_downgrade: true, unavailable };
+        let payload = longest_of(context, release, &offer, &longest_name);
+        serde_json::to_vec(&payload).map_or(usize::MAX, |text| text.len())
+    };
+    let longest = |artifact| length(artifact, &originals).max(length(artifact, &copies));
+    let version_left = 64_usize.saturating_sub(entry.version.as_str().len());
+    entry.artifacts.iter().map(longest).max().unwrap_or(0).saturating_add(version_left)
+}
+
+fn longest_of(context: &Context, release: &Release, offer: &Offer<'_>, longest_name: &Arc<str>) -> Payload {
+    let (entry, artifact) = (offer.release, offer.artifact);
+    Payload {
         v: 1,
         iss: context.settings.base_url.as_str().into(),
         jti: "dec_00000000000000000000000000".into(),
@@ -322,20 +340,17 @@ pub fn longest_payload(context: &Context, release: &Release, entry: &CatalogueRe
         exp: i64::from(u32::MAX),
         nonce: Some("x".repeat(86).into()),
         product_id: release.product_id.as_str().into(),
-        channel: Arc::clone(&longest_name),
+        channel: Arc::clone(longest_name),
         platform: artifact.platform.as_str().into(),
         arch: artifact.arch.as_str().into(),
         from_version: entry.version.clone(),
-        tenant_id: Some(Arc::clone(&longest_name)),
+        tenant_id: Some(Arc::clone(longest_name)),
         epoch: (1 << 53) - 1,
         seq: (1 << 53) - 1,
         action: Action::Download,
         reason: Reason::StepRequired,
-        release: Some(release_ref(context, &Offer { release: entry, artifact, allow_downgrade: true })),
-        artifact: Some(artifact_ref(context, artifact)),
+        release: Some(release_ref(context, offer)),
+        artifact: Some(artifact_ref(context, offer, artifact)),
         crit_claims: None,
-    };
-    let length = |artifact| serde_json::to_vec(&payload(artifact)).map_or(usize::MAX, |text| text.len());
-    let version_left = 64_usize.saturating_sub(entry.version.as_str().len());
-    entry.artifacts.iter().map(length).max().unwrap_or(0).saturating_add(version_left)
+    }
 }

@@ -37,9 +37,6 @@ pub enum AppError {
         /// The rule it breaks.
         rule: String,
     },
-    /// A member that is documented, but not built yet.
-    #[error("`{0}` is not supported yet")]
-    NotSupportedYet(&'static str),
     /// A URL that cannot be registered.
     #[error(transparent)]
     Url(#[from] UrlError),

@@ -23,9 +23,10 @@ use crate::{
 };
 
 mod conclude;
+mod copy;
 mod look;
 
-pub(super) use self::conclude::store;
+pub(super) use self::conclude::{recovered, store, withhold};
 pub use self::{conclude::of_a_check, look::Checker};
 use self::{
     conclude::{Made, conclude},
@@ -175,11 +176,15 @@ pub async fn check(
     let Some(claimed) = claim(context, &found, now).await? else { return Ok(None) };
     let by_sentinel = Store::record::<Wish>(wish.as_ref())?.is_some_and(|wish| wish.value.by_sentinel);
     let resume = Store::record::<Progress>(progress.as_ref())?.map(|progress| progress.value);
-    let (means, outcome) = look(context, checker, &found.value, now, resume).await;
+    let wanted = found.value.escrow.as_ref().filter(|escrow| escrow.kept_at.is_none());
+    let ((means, outcome), copied) = match wanted {
+        Some(escrow) => copy::look_and_copy(context, checker, &found.value, escrow.key).await,
+        None => (look(context, checker, &found.value, now, resume, None).await, None),
+    };
     if let Outcome::Part(progress) = &outcome {
         return go_on(context, id, claimed, progress).await;
     }
-    let made = Made { claimed, means, by_sentinel };
+    let made = Made { claimed, means, by_sentinel, copied };
     let next = retrying(|| conclude(context, id, &made, &outcome)).await?;
     let partition = keys::of_artifact(id);
     for (_, used) in context.store.query_all::<Use>(&partition, keys::USE).await? {

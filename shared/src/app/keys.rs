@@ -203,6 +203,11 @@ pub fn idempotency(token: TokenId, method: &str, path: &str, key: &str) -> Key {
     Key::new(format!("idempotency#{token}"), Sha256::from_bytes(digest.into()).to_string())
 }
 
+/// The cleaning up that was begun last.
+pub fn gc() -> Key {
+    Key::new("gc", "run")
+}
+
 /// A version of the keyset.
 pub fn keyset(version: u64) -> Key {
     Key::new(KEYSETS, format!("{version:010}"))

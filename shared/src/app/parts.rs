@@ -5,9 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     context::{Caller, Context},
     error::AppError,
-    keys,
     store::{Batch, Stored, retrying},
-    uploads::{check_not_over, find, in_parts, large, lifetime},
+    uploads::{check_not_over, find, in_parts, large, lifetime, put},
 };
 use crate::{
     domain::{
@@ -80,7 +79,7 @@ async fn begin(context: &Context, found: Stored<Upload>, begun: Begun) -> Result
         cut.begun = Some(begun);
     }
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, unchanged)?;
+    put(&mut batch, &upload, unchanged)?;
     context.store.commit(batch).await?;
     Ok(upload)
 }

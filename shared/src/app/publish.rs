@@ -63,8 +63,9 @@ fn describe(part: &ReleaseArtifact, artifact: &Artifact) -> CatalogueArtifact {
     let direct = artifact.access != Access::Token;
     let (url, url_expires_at) = match &artifact.location {
         Location::External { url, expires_at, private } => {
-            let named = direct && !private && url.len() <= MAX_NAMED_URL;
-            (Some(url).filter(|_| named).cloned(), *expires_at)
+            let copied = artifact.escrow.as_ref().is_some_and(|escrow| escrow.always);
+            let named = direct && !private && !copied && url.len() <= MAX_NAMED_URL;
+            (Some(url).filter(|_| named).cloned(), expires_at.filter(|_| !copied))
         }
         Location::Managed { .. } => (None, None),
     };

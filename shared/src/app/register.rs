@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{
     access,
+    artifacts::REMOVED,
     audit::{self, Entry},
     context::{Caller, Context},
     error::AppError,
@@ -14,13 +15,17 @@ use super::{
     idempotency::{Claim, Made},
     keys,
     store::{Batch, Store, Stored, retrying, unchanged},
+    unavailable,
 };
 use crate::{
     domain::{
-        artifact::{Access, Artifact, ArtifactState, Attempts, Location, Verification, Warning, WarningCode},
+        artifact::{
+            Access, Artifact, ArtifactState, Attempts, Escrow, Location, Verification, Warning, WarningCode,
+        },
         digest::Sha256,
         external_url::{Expiry, ExternalUrl, admit, expiry},
         ids::ArtifactId,
+        upload::ObjectKey,
     },
     ports::{items::Expect, tasks::Task},
 };
@@ -53,6 +58,8 @@ pub struct Registration {
     pub labels: BTreeMap<String, String>,
     /// Who may download.
     pub access: Access,
+    /// Whether a copy is to be kept in managed storage.
+    pub escrow: bool,
 }
 
 /// Registers an artifact; `false` beside it where the same was registered before.
@@ -66,18 +73,44 @@ pub async fn register(
     claim: Option<&Claim>,
 ) -> Result<(Artifact, bool), AppError> {
     let settings = &context.settings;
-    let (url, repository) = admit(&registration.external_url, &settings.url_rules, &settings.repositories)?;
+    let rules = settings.url_rules.clone().plain_http(registration.escrow);
+    let (url, repository) = admit(&registration.external_url, &rules, &settings.repositories)?;
+    if registration.escrow {
+        check_escrow(context, registration)?;
+    }
     let shut = repository
         .filter(|entry| entry.has_credentials && registration.access != Access::ClientAuthenticates);
-    if shut.is_some_and(|entry| !entry.gives_links) {
-        let rule = "the repository needs credentials, which clients do not have: set `client_authenticates`";
+    let unreadable = shut.is_some_and(|entry| !entry.gives_links);
+    if unreadable && !registration.escrow {
+        let rule = "the repository needs credentials, which clients do not have: set `client_authenticates`, or `escrow`";
         return Err(AppError::invalid("access", rule));
     }
     let declared = registration.access == Access::ClientAuthenticates
         && context.settings.allow_declared
         && repository.is_none_or(|entry| !entry.has_credentials);
-    let kind = External { url: &url, declared, private: shut.is_some() };
+    let always = unreadable || url.scheme() == "http" || expiry(&url) != Expiry::Never;
+    let kind = External {
+        url: &url,
+        declared,
+        private: shut.is_some(),
+        copied: registration.escrow.then_some(always),
+    };
     retrying(|| register_once(context, caller, registration, &kind, claim)).await
+}
+
+fn check_escrow(context: &Context, registration: &Registration) -> Result<(), AppError> {
+    if registration.access == Access::ClientAuthenticates {
+        let rule = "with `client_authenticates` clients read the original, and no copy is kept";
+        return Err(AppError::invalid("escrow", rule));
+    }
+    let most = context.settings.escrow_max_size_bytes;
+    if registration.size_bytes > most {
+        let rule = format!(
+            "with `escrow` an artifact has at most {most} bytes here (`external.escrow_max_size_bytes`)"
+        );
+        return Err(AppError::invalid("size_bytes", rule));
+    }
+    Ok(())
 }
 
 /// What a registration is, by its repository.
@@ -87,6 +120,8 @@ struct External<'a> {
     declared: bool,
     /// Read by clients through links that are signed for them.
     private: bool,
+    /// Copied, and whether clients are given the copy from the beginning.
+    copied: Option<bool>,
 }
 
 async fn register_once(
@@ -100,7 +135,8 @@ async fn register_once(
     if let Some(existing) =
         same_bytes(context, &registration.sha256, registration.access, Some(url.as_str())).await?
     {
-        return again(context, caller, compare(existing.value, registration)?, claim).await;
+        compare(&existing.value, registration)?;
+        return again(context, caller, existing, claim).await;
     }
     let artifact = make(context, caller, registration, kind)?;
     let mut batch = Batch::default();
@@ -133,15 +169,23 @@ fn make(
     registration: &Registration,
     kind: &External<'_>,
 ) -> Result<Artifact, AppError> {
-    let External { url, declared, private } = *kind;
+    let External { url, declared, private, copied } = *kind;
     let now = context.clock.now_ms();
+    let artifact_id = context.ids.artifact()?;
+    let escrow = copied.map(|always| Escrow {
+        key: ObjectKey::escrow(artifact_id, 1),
+        version: None,
+        kept_at: None,
+        always,
+        original: None,
+    });
     let expires_at = readable_end(url, now)?;
     let warning = |_| Warning {
         code: WarningCode::UrlExpires,
         message: "the URL carries an expiry: decisions stop naming this artifact then".into(),
     };
     Ok(Artifact {
-        artifact_id: context.ids.artifact()?,
+        artifact_id,
         state: if declared { ArtifactState::Available } else { ArtifactState::Verifying },
         verification: declared.then_some(Verification::Declared),
         sha256: registration.sha256,
@@ -156,7 +200,11 @@ fn make(
         created_at: now,
         verified_at: None,
         reason: None,
-        warnings: expires_at.map(warning).into_iter().collect(),
+        revoked_at: None,
+        wanted_at: None,
+        removed_at: None,
+        escrow,
+        warnings: expires_at.filter(|_| copied.is_none()).map(warning).into_iter().collect(),
         attempts: Attempts { made: 0, since: now, next_at: now },
         validators: None,
     })
@@ -181,11 +229,13 @@ fn readable_end(url: &ExternalUrl, now: i64) -> Result<Option<i64>, AppError> {
 async fn again(
     context: &Context,
     caller: &Caller,
-    artifact: Artifact,
+    found: Stored<Artifact>,
     claim: Option<&Claim>,
 ) -> Result<(Artifact, bool), AppError> {
-    let id = artifact.artifact_id;
+    let id = found.value.artifact_id;
     let mut batch = Batch::default();
+    let before = found.value.state;
+    let artifact = want(context, &mut batch, found).await?;
     access::note_registrant(&mut batch, caller.product_id.as_ref(), id)?;
     if let Some(claim) = claim {
         claim.made(&mut batch, context, Made::KnownArtifact(id))?;
@@ -193,7 +243,31 @@ async fn again(
     if !batch.is_empty() {
         context.store.commit(batch).await?;
     }
+    if artifact.state != before {
+        context.start(&Task::Check { artifact_id: id }).await;
+    }
     Ok((artifact, false))
+}
+
+/// Notes that an artifact with a copy is still wanted; one whose copy was removed is fetched again.
+async fn want(context: &Context, batch: &mut Batch, found: Stored<Artifact>) -> Result<Artifact, AppError> {
+    let (now, mut artifact) = (context.clock.now_ms(), found.value.clone());
+    let Some(escrow) = &mut artifact.escrow else { return Ok(artifact) };
+    let removed = artifact.removed_at.take().is_some();
+    if removed {
+        let key = escrow.key.next_escrow();
+        *escrow = Escrow { key, version: None, kept_at: None, always: escrow.always, original: None };
+        artifact.attempts = Attempts { made: 0, since: now, next_at: now };
+        external::schedule(batch, artifact.artifact_id, Expect::Anything)?;
+    }
+    if removed && artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(REMOVED)) {
+        artifact.state = ArtifactState::Verifying;
+        artifact.reason = None;
+    }
+    artifact.wanted_at = Some(now);
+    batch.put(keys::artifact(artifact.artifact_id), &artifact, found.unchanged())?;
+    unavailable::change(context, batch, &found.value, Some(&artifact)).await?;
+    Ok(artifact)
 }
 
 /// Makes the transaction depend on there being one `access` for these bytes, this artifact's.
@@ -212,7 +286,7 @@ pub async fn claim_access(context: &Context, batch: &mut Batch, artifact: &Artif
 }
 
 /// The same fields again are the same artifact; other fields are a conflict, since an artifact does not change.
-fn compare(existing: Artifact, registration: &Registration) -> Result<Artifact, AppError> {
+fn compare(existing: &Artifact, registration: &Registration) -> Result<(), AppError> {
     let id = existing.artifact_id;
     let differs = |difference| Err(AppError::ArtifactExists { id, difference });
     if existing.size_bytes != registration.size_bytes {
@@ -221,10 +295,13 @@ fn compare(existing: Artifact, registration: &Registration) -> Result<Artifact, 
     if existing.file_name != registration.file_name || existing.content_type != registration.content_type {
         return differs("another file name or content type");
     }
+    if existing.escrow.is_some() != registration.escrow {
+        return differs("another `escrow`");
+    }
     if existing.labels != registration.labels {
         return differs("other labels");
     }
-    Ok(existing)
+    Ok(())
 }
 
 /// The artifact that has these bytes already: at this URL, or (without one) in managed storage.

@@ -11,7 +11,7 @@ use super::{
     error::AppError,
     keys, pending,
     store::{Batch, Stored},
-    uploads::discard,
+    uploads::{self, discard},
 };
 use crate::{
     domain::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long after an upload's end its URLs could still be in use by somebody who began in time.
-const GRACE_MS: i64 = 3_600_000;
+pub(super) const GRACE_MS: i64 = 3_600_000;
 
 /// Whether leases that have not lapsed are respected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,11 @@ pub async fn sweep(context: &Context, objects: &Arc<dyn Objects>, leases: Leases
     Ok(())
 }
 
-async fn sweep_upload(
+/// Brings one upload to its end, if it is time.
+///
+/// # Errors
+/// Those of the stores.
+pub(super) async fn sweep_upload(
     context: &Context,
     objects: &Arc<dyn Objects>,
     id: UploadId,
@@ -96,7 +100,7 @@ async fn expire(context: &Context, found: &Stored<Upload>) -> Result<(), AppErro
     let mut upload = found.value.clone();
     upload.state = UploadState::Expired;
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    uploads::put(&mut batch, &upload, found.unchanged())?;
     let subject = upload.upload_id.to_string();
     let (before, after) = (json!({ "state": "INITIATED" }), json!({ "state": "EXPIRED" }));
     let entry = Entry { kind: "upload.expired", subject, before: Some(before), after: Some(after) };

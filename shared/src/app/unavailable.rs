@@ -14,7 +14,14 @@ use super::{
     keys,
     store::{Batch, Store, Stored, unchanged},
 };
-use crate::{domain::ids::ArtifactId, ports::items::Expect};
+use crate::{
+    domain::{
+        artifact::{Artifact, ArtifactState},
+        decide::of_copy,
+        ids::ArtifactId,
+    },
+    ports::items::Expect,
+};
 
 /// What the head says of the rows. Its revision is a part of `seq`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,30 +53,44 @@ impl Head {
     }
 }
 
-/// Takes an artifact that was available out of every decision.
+/// The rows that an artifact has: itself where no decision may name it, and where they are to name our copy and not the
+/// original, what stands for that. One without bytes is in no release that could be offered.
+fn rows(artifact: &Artifact) -> [Option<ArtifactId>; 2] {
+    let id = artifact.artifact_id;
+    let withheld = matches!(artifact.state, ArtifactState::Quarantined | ArtifactState::Revoked);
+    let lost = artifact.copy().is_some_and(|copy| copy.original.is_some());
+    [Some(id).filter(|_| withheld && artifact.removed_at.is_none()), Some(of_copy(id)).filter(|_| lost)]
+}
+
+/// Brings the rows in step with an artifact that changes, or that goes: a few small writes, however many releases use it.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn withhold(context: &Context, batch: &mut Batch, id: ArtifactId) -> Result<(), AppError> {
-    toggle(context, batch, id).await?;
-    batch.put(keys::unavailable(id), &json!({}), Expect::Absent)
-}
-
-/// Lets decisions name an artifact that was withheld.
-///
-/// # Errors
-/// Those of the store.
-pub async fn give_back(context: &Context, batch: &mut Batch, id: ArtifactId) -> Result<(), AppError> {
-    toggle(context, batch, id).await?;
-    batch.delete(keys::unavailable(id), Expect::Revision(1));
-    Ok(())
-}
-
-async fn toggle(context: &Context, batch: &mut Batch, id: ArtifactId) -> Result<(), AppError> {
+pub async fn change(
+    context: &Context,
+    batch: &mut Batch,
+    before: &Artifact,
+    after: Option<&Artifact>,
+) -> Result<(), AppError> {
+    let after = after.map_or([None; 2], rows);
+    let changed: Vec<_> =
+        rows(before).into_iter().zip(after).filter(|(before, after)| before != after).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
     let found: Option<Stored<Head>> = context.store.get(keys::unavailable_head()).await?;
     let expect = unchanged(found.as_ref());
     let mut head = found.map(|found| found.value).unwrap_or_default();
-    head.toggle(id);
+    for (before, after) in changed {
+        if let Some(id) = before {
+            batch.delete(keys::unavailable(id), Expect::Revision(1));
+            head.toggle(id);
+        }
+        if let Some(id) = after {
+            batch.put(keys::unavailable(id), &json!({}), Expect::Absent)?;
+            head.toggle(id);
+        }
+    }
     batch.put(keys::unavailable_head(), &head, expect)
 }
 

@@ -78,8 +78,7 @@ pub async fn initiate(
     }
     let doors = doors(context, objects, &upload).await?;
     let mut batch = Batch::default();
-    let kept = upload.expires_at.div_euclid(1000).saturating_add(KEPT_SECONDS);
-    batch.put_until(keys::upload(upload.upload_id), &upload, Expect::Absent, Some(kept))?;
+    put(&mut batch, &upload, Expect::Absent)?;
     batch.put(keys::open_upload(upload.upload_id), &json!({}), Expect::Absent)?;
     let after = json!({ "sha256": upload.sha256, "size_bytes": upload.size_bytes, "file_name": upload.file_name,
         "access": upload.access });
@@ -91,6 +90,21 @@ pub async fn initiate(
     }
     context.store.commit(batch).await?;
     Ok((upload, doors))
+}
+
+/// Stores an upload. It may be cleaned away a while after its time, but not once it is COMPLETED: by then it tells which
+/// artifact its bytes belong to.
+///
+/// # Errors
+/// [`AppError::Corrupt`]
+pub(super) fn put(batch: &mut Batch, upload: &Upload, expect: Expect) -> Result<(), AppError> {
+    let until = (upload.state != UploadState::Completed).then(|| kept_until(upload));
+    batch.put_until(keys::upload(upload.upload_id), upload, expect, until)
+}
+
+/// Until when the record of an upload is kept at least, Unix seconds.
+pub(super) fn kept_until(upload: &Upload) -> i64 {
+    upload.expires_at.div_euclid(1_000).saturating_add(KEPT_SECONDS)
 }
 
 fn make(context: &Context, caller: &Caller, initiation: &Initiation) -> Result<Upload, AppError> {
@@ -221,7 +235,7 @@ pub async fn abort(
         let mut upload = found.value.clone();
         upload.state = UploadState::Aborted;
         let mut batch = Batch::default();
-        batch.put(keys::upload(id), &upload, found.unchanged())?;
+        put(&mut batch, &upload, found.unchanged())?;
         let (before, after) = (json!({ "state": "INITIATED" }), json!({ "state": "ABORTED" }));
         let entry = Entry {
             kind: "upload.aborted",

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod doors;
+mod listing;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -11,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use sha2::Digest as _;
 
-pub use self::{bytes::*, doors::*};
+pub use self::{bytes::*, doors::*, listing::*};
 use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
     ports::objects::{
@@ -279,6 +280,10 @@ macro_rules! objects_contract {
             the_locked_door_refuses_a_missing_or_another_checksum
             the_locked_door_refuses_another_length
             a_refused_put_reads_no_body
+            // listing
+            what_is_stored_is_listed_with_size_and_age
+            a_list_in_pages_has_everything_once
+            what_was_erased_is_gone
         }
     };
 }

@@ -57,6 +57,25 @@ pub enum Location {
     },
 }
 
+/// A copy in managed storage of an external artifact, kept for when the original is lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escrow {
+    /// Where it is, or is to be.
+    pub key: super::upload::ObjectKey,
+    /// The store's version of that key, where it has versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// When it was made, Unix milliseconds; `None` while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_at: Option<i64>,
+    /// Whether clients are given the copy even while the original is whole, since they could not read that one.
+    #[serde(default)]
+    pub always: bool,
+    /// What is wrong with the original; while this is so, clients are given the copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+}
+
 /// An artifact as it is stored. Identity (source, SHA-256, size, URL) never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
@@ -92,6 +111,18 @@ pub struct Artifact {
     pub verified_at: Option<i64>,
     /// Why it is in this state, where somebody or something said so.
     pub reason: Option<String>,
+    /// When it was revoked, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<i64>,
+    /// When somebody last asked for it although it was there: uploaded the same bytes, or restored it; Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_at: Option<i64>,
+    /// When its bytes were removed from managed storage, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<i64>,
+    /// The copy that is kept of external bytes, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escrow: Option<Escrow>,
     /// What the registrant should know.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -175,6 +206,16 @@ impl Artifact {
             Location::Managed { .. } => SourceType::Managed,
             Location::External { .. } => SourceType::External,
         }
+    }
+
+    /// The copy that is there.
+    pub fn copy(&self) -> Option<&Escrow> {
+        self.escrow.as_ref().filter(|escrow| escrow.kept_at.is_some() && self.removed_at.is_none())
+    }
+
+    /// The copy, where clients are given it.
+    pub fn served_copy(&self) -> Option<&Escrow> {
+        self.copy().filter(|copy| copy.always || copy.original.is_some())
     }
 
     /// The external URL, if it has one.

@@ -90,6 +90,22 @@ pub struct Offer<'a> {
     pub artifact: &'a CatalogueArtifact,
     /// Whether the release is older than what the client has, and that is intended.
     pub allow_downgrade: bool,
+    /// What is withheld or given from elsewhere.
+    pub unavailable: &'a HashSet<ArtifactId>,
+}
+
+impl Offer<'_> {
+    /// Whether clients are given our copy of an artifact and not its original.
+    pub fn is_from_copy(&self, artifact: &CatalogueArtifact) -> bool {
+        self.unavailable.contains(&of_copy(artifact.artifact_id))
+    }
+}
+
+/// What stands for the copy of an artifact among what is withheld: the original is, and the copy is not. No artifact has
+/// such an id, since its time is ages away.
+pub fn of_copy(id: ArtifactId) -> ArtifactId {
+    let bits = !id.to_bits();
+    ArtifactId::from_parts(u64::try_from(bits >> 80).unwrap_or(u64::MAX), bits)
 }
 
 /// What a client should do, and why.

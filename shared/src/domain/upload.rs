@@ -33,6 +33,8 @@ pub enum ObjectKey {
     Copied(UploadId),
     /// What the parts of an upload were put together to.
     Whole(UploadId),
+    /// A copy of an external artifact, whose number it has, and which of its copies: no URL leads here.
+    Escrow(UploadId, u32),
     /// One part of an upload, in a store that keeps parts as objects: nothing is served from here.
     Part(UploadId, u32),
 }
@@ -43,12 +45,38 @@ pub enum ObjectKey {
 pub struct ObjectKeyError;
 
 impl ObjectKey {
-    /// The upload that it belongs to.
+    /// Where a copy of an external artifact is kept: the first is number 1. One that was removed never comes back under
+    /// its key, so that whoever is still removing it removes no other.
+    pub fn escrow(artifact: ArtifactId, number: u32) -> Self {
+        Self::Escrow(UploadId::from_parts(artifact.unix_ms(), artifact.to_bits()), number)
+    }
+
+    /// Where the copy after this one is kept; of what is no copy, itself.
+    #[must_use]
+    pub fn next_escrow(self) -> Self {
+        match self {
+            Self::Escrow(id, number) => Self::Escrow(id, number.saturating_add(1)),
+            Self::Staging(_) | Self::Locked(_) | Self::Copied(_) | Self::Whole(_) | Self::Part(..) => self,
+        }
+    }
+
+    /// The external artifact that it is a copy of, if it is one.
+    pub fn escrowed(self) -> Option<ArtifactId> {
+        match self {
+            Self::Escrow(id, _) => Some(ArtifactId::from_parts(id.unix_ms(), id.to_bits())),
+            Self::Staging(_) | Self::Locked(_) | Self::Copied(_) | Self::Whole(_) | Self::Part(..) => None,
+        }
+    }
+
+    /// The upload that it belongs to; of a copy, that has the same number as its artifact and is none.
     pub fn upload_id(self) -> UploadId {
         match self {
-            Self::Staging(id) | Self::Locked(id) | Self::Copied(id) | Self::Whole(id) | Self::Part(id, _) => {
-                id
-            }
+            Self::Staging(id)
+            | Self::Locked(id)
+            | Self::Copied(id)
+            | Self::Whole(id)
+            | Self::Escrow(id, _)
+            | Self::Part(id, _) => id,
         }
     }
 }
@@ -60,6 +88,7 @@ impl fmt::Display for ObjectKey {
             Self::Locked(id) => write!(f, "objects/{id}/locked"),
             Self::Copied(id) => write!(f, "objects/{id}/copy"),
             Self::Whole(id) => write!(f, "objects/{id}/whole"),
+            Self::Escrow(id, number) => write!(f, "objects/{id}/escrow-{number}"),
             Self::Part(id, number) => write!(f, "parts/{id}/{number}"),
         }
     }
@@ -88,7 +117,12 @@ impl FromStr for ObjectKey {
             Some((rest, "locked")) => Ok(Self::Locked(id(rest)?)),
             Some((rest, "copy")) => Ok(Self::Copied(id(rest)?)),
             Some((rest, "whole")) => Ok(Self::Whole(id(rest)?)),
-            _ => Err(ObjectKeyError),
+            Some((rest, name)) => {
+                let number = name.strip_prefix("escrow-").and_then(|number| number.parse().ok());
+                let copy = Self::Escrow(id(rest)?, number.ok_or(ObjectKeyError)?);
+                if copy.to_string() == text { Ok(copy) } else { Err(ObjectKeyError) }
+            }
+            None => Err(ObjectKeyError),
         }
     }
 }
@@ -201,10 +235,13 @@ mod tests {
             ObjectKey::Locked(id),
             ObjectKey::Copied(id),
             ObjectKey::Whole(id),
+            ObjectKey::Escrow(id, 2),
             ObjectKey::Part(id, 10_000),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }
+        let artifact = ArtifactId::from_parts(1_700_000_000_000, u128::MAX);
+        assert_eq!(ObjectKey::escrow(artifact, 1).escrowed(), Some(artifact));
         for text in [
             "",
             "staging/",
@@ -212,6 +249,8 @@ mod tests {
             "objects/x/copy",
             &format!("objects/{id}/other"),
             &format!("staging/{id}/x"),
+            &format!("objects/{id}/escrow"),
+            &format!("objects/{id}/escrow-01"),
             &format!("parts/{id}"),
             &format!("parts/{id}/"),
             &format!("parts/{id}/01"),

@@ -136,9 +136,6 @@ impl From<AppError> for ApiError {
             AppError::BeyondLimit(_) => plain(S::FORBIDDEN, "FORBIDDEN"),
             AppError::Invalid { member, rule } => plain(S::UNPROCESSABLE_ENTITY, "INVALID_MEMBER")
                 .with_details(json!({ "member": member, "rule": rule })),
-            AppError::NotSupportedYet(member) => {
-                of_member(S::UNPROCESSABLE_ENTITY, "NOT_SUPPORTED_YET", member)
-            }
             AppError::Url(rule) => {
                 Self::new(S::UNPROCESSABLE_ENTITY, rule.code(), format!("`external_url`: {error}"))
                     .with_details(json!({ "member": "external_url", "rule": error.to_string() }))

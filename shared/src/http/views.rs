@@ -61,12 +61,20 @@ pub struct ArtifactView {
     #[serde(skip_serializing_if = "Option::is_none")]
     verified_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    escrow: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     warnings: Vec<Warning>,
 }
 
 impl From<Artifact> for ArtifactView {
     fn from(artifact: Artifact) -> Self {
+        let escrow = artifact.escrow.as_ref().map(|escrow| {
+            let kept_at = artifact.copy().and(escrow.kept_at).map(time);
+            json!({ "kept_at": kept_at, "served": artifact.served_copy().is_some(), "original": escrow.original })
+        });
         Self {
             artifact_id: artifact.artifact_id,
             source_type: artifact.source_type(),
@@ -81,6 +89,8 @@ impl From<Artifact> for ArtifactView {
             labels: artifact.labels,
             created_at: time(artifact.created_at),
             verified_at: artifact.verified_at.map(time),
+            escrow,
+            removed_at: artifact.removed_at.map(time),
             reason: artifact.reason,
             warnings: artifact.warnings,
         }

@@ -45,7 +45,38 @@ pub struct FetchRequest {
     pub resume: Option<Progress>,
     /// How long may be read before the rest is left to another reading; nothing: to the end.
     pub budget: Option<Duration>,
+    /// Who is given the bytes while they are read. Then they are read, whatever the repository says of them, and all at
+    /// once: what takes longer than the budget fails.
+    pub keep: Option<Keep>,
 }
+
+/// Who is given the bytes of an artifact while they are read.
+#[async_trait]
+pub trait Sink: std::fmt::Debug + Send + Sync {
+    /// The bytes begin, perhaps anew.
+    ///
+    /// # Errors
+    /// They cannot be taken.
+    async fn begin(&self) -> std::io::Result<()>;
+
+    /// The next bytes. Whether all of them are the declared ones is known only at the end.
+    ///
+    /// # Errors
+    /// They cannot be taken.
+    async fn take(&self, piece: bytes::Bytes) -> std::io::Result<()>;
+}
+
+/// A sink of one reading.
+#[derive(Debug, Clone)]
+pub struct Keep(pub std::sync::Arc<dyn Sink>);
+
+impl PartialEq for Keep {
+    fn eq(&self, other: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Keep {}
 
 /// How far a reading came, and of which bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::large_objects::LargeObjects;
-use crate::domain::{digest::Sha256, upload::ObjectKey};
+use crate::domain::{digest::Sha256, ids::UploadId, upload::ObjectKey};
 
 /// What is stored under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +92,55 @@ impl fmt::Debug for Download {
     }
 }
 
+/// A part of a store that can be looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// What came through bare doors.
+    Staging,
+    /// What is served, or may come to be.
+    Objects,
+    /// Parts of uploads that were not put together.
+    Parts,
+}
+
+/// What is stored in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thing {
+    /// An object under a key of ours.
+    Object(ObjectKey),
+    /// The parts of an upload, all together.
+    Parts {
+        /// The upload.
+        upload_id: UploadId,
+        /// What the store calls it.
+        store_id: String,
+    },
+    /// Something under a key that nobody here makes.
+    Foreign,
+}
+
+/// Something that a store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What it is.
+    pub thing: Thing,
+    /// The key, as the store spells it.
+    pub name: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// When it was written last, Unix milliseconds; `None` where that is not known.
+    pub at: Option<i64>,
+}
+
+/// A page of what a store has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// In an order that does not change.
+    pub found: Vec<Listed>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
 /// Why a store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
@@ -142,10 +191,53 @@ pub trait Objects: fmt::Debug + Send + Sync {
     /// - [`ObjectError::Unavailable`]: the store did not answer.
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError>;
 
+    /// Removes what is stored under a key with every version of it, past getting back; removing nothing is no error.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: the store did not answer, or has removed a part of it.
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.delete(key).await
+    }
+
+    /// What is in an area, at most so many at once, from where the page before has ended. Whatever was there before the
+    /// first page and is there after the last is on one of them.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: the store did not answer.
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError>;
+
+    /// Begins an object that we write ourselves, of so many bytes. Nothing is seen under the key before it is published.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: the store did not answer, or takes nothing from us.
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        let _ = (key, size_bytes);
+        Err(ObjectError::Unavailable("this store takes nothing from the service itself".into()))
+    }
+
     /// Uploads in parts, where the store takes such.
     fn large(&self) -> Option<&dyn LargeObjects> {
         None
     }
+}
+
+/// An object that we are writing.
+#[async_trait]
+pub trait Draft: fmt::Debug + Send {
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    /// They could not be written; then the draft is good for nothing any more.
+    async fn write(&mut self, piece: Bytes) -> std::io::Result<()>;
+
+    /// Puts what was written under its key, which is written once: what is there already stays, and is the answer.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: it was not done, as far as is known.
+    async fn publish(self: Box<Self>, now: i64) -> Result<ObjectStat, ObjectError>;
+
+    /// Removes what was written.
+    async fn discard(self: Box<Self>);
 }
 
 /// Why a PUT through a signed URL was refused.

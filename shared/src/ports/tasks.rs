@@ -24,6 +24,8 @@ pub enum Task {
     },
     /// Look at everything that waits.
     Sweep,
+    /// Go on with the cleaning up that was begun.
+    Collect,
 }
 
 /// Nobody could be told.

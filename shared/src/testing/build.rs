@@ -50,7 +50,9 @@ pub fn settings() -> Settings {
         slice_bytes: 1 << 30,
         slice_budget_ms: i64::MAX,
         recheck_first_ms: 30_000,
+        gc: crate::app::context::Gc::default(),
         read_budget: None,
+        escrow_max_size_bytes: 5 << 30,
     }
 }
 
@@ -107,6 +109,7 @@ pub fn registration(content: &[u8], url: &str) -> Registration {
         content_type: None,
         labels: BTreeMap::new(),
         access: Access::Public,
+        escrow: false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
         artifact::{Validators, Verification},
         external_url::ExternalUrl,
     },
-    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher, Progress, Reading},
+    ports::fetcher::{FetchError, FetchRequest, Fetched, Fetcher, Keep, Progress, Reading},
 };
 
 /// What becomes of one fetch.
@@ -29,6 +29,8 @@ pub enum Line {
     Proves(Verification, Validators),
     /// The time is over after a part.
     Stops(Progress),
+    /// The bytes are these, which are the declared ones.
+    Sends(Vec<u8>),
 }
 
 /// A fetcher that does what its script says, line by line; beyond the end nothing is reachable.
@@ -78,6 +80,16 @@ impl Fetcher for ScriptedFetcher {
                 (Verification::Fetched, Validators::default())
             }
             Some(Line::Proves(verification, validators)) => (verification, validators),
+            Some(Line::Sends(bytes)) => {
+                if let Some(Keep(sink)) = &request.keep {
+                    let cause = |error: std::io::Error| FetchError::Unreachable(error.into());
+                    sink.begin().await.map_err(cause)?;
+                    for piece in bytes.chunks(7) {
+                        sink.take(bytes::Bytes::copy_from_slice(piece)).await.map_err(cause)?;
+                    }
+                }
+                (Verification::Fetched, Validators::default())
+            }
             Some(Line::Stops(progress)) => return Ok(Reading::Part(progress)),
             Some(Line::Fails(error)) => return Err(error),
             None => return Err(FetchError::Unreachable("the script has ended".into())),

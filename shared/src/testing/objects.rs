@@ -15,7 +15,10 @@ use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
-        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+        objects::{
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            UploadGrant,
+        },
     },
 };
 
@@ -32,6 +35,12 @@ pub enum Step {
     Download,
     /// [`Objects::delete`]
     Delete,
+    /// [`Objects::erase`]
+    Erase,
+    /// [`Objects::list`]
+    List,
+    /// [`Objects::keep`]
+    Keep,
     /// [`LargeObjects::begin`]
     Begin,
     /// [`LargeObjects::held`]
@@ -151,6 +160,18 @@ impl Objects for FailingObjects {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.troubled(Step::Delete, self.inner.delete(key)).await
+    }
+
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.troubled(Step::Erase, self.inner.erase(key)).await
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        self.troubled(Step::Keep, self.inner.keep(key, size_bytes)).await
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        self.troubled(Step::List, self.inner.list(area, after, limit)).await
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

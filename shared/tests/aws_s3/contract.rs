@@ -56,6 +56,10 @@ promises! {
     the_locked_door_refuses_other_bytes
     the_locked_door_refuses_a_missing_or_another_checksum
     the_locked_door_refuses_another_length
+    // listing
+    what_is_stored_is_listed_with_size_and_age
+    a_list_in_pages_has_everything_once
+    what_was_erased_is_gone
 }
 
 large_objects_contract!(parts_with_versions, OverHttp::new(true).await, "needs S3: set BP_TEST_S3");

@@ -77,6 +77,7 @@ impl Repository {
             now: now(),
             resume: None,
             budget: None,
+            keep: None,
         };
         self.fetcher.fetch(&request).await
     }

@@ -45,6 +45,7 @@ pub(crate) fn request(url: &str) -> FetchRequest {
         now: NOW,
         resume: None,
         budget: None,
+        keep: None,
     }
 }
 

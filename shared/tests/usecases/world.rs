@@ -30,7 +30,7 @@ use shared::{
     },
     ports::{
         clock::Clock,
-        items::Items,
+        items::{Items, Write},
         objects::{ObjectError, Objects, Receiver},
         signer::Opened,
     },
@@ -216,6 +216,23 @@ impl World {
 
     pub(crate) async fn intervene(&self, id: ArtifactId, what: artifacts::Intervention) {
         artifacts::intervene(self.context(), &self.caller, id, what, "a test").await.unwrap();
+    }
+
+    pub(crate) async fn try_intervene(
+        &self,
+        id: ArtifactId,
+        what: artifacts::Intervention,
+    ) -> Result<Artifact, AppError> {
+        artifacts::intervene(self.context(), &self.caller, id, what, "a test").await
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Writes an item past all use cases.
+    pub(crate) async fn raw(&self, write: Write) {
+        self.items.commit(vec![write]).await.unwrap();
     }
 
     pub(crate) async fn product(&self) {

@@ -1,6 +1,6 @@
 //! Every kind of refusal, in one envelope.
 
-use e2e::bytes::{installer, sha256};
+use e2e::bytes::sha256;
 use e2e::story::text;
 use e2e::{Api, Server};
 use reqwest::Method;
@@ -231,37 +231,4 @@ async fn a_request_id_is_returned_as_sent_or_made_and_is_in_the_log() {
         answer.refused(404, "NOT_FOUND");
         assert_ne!(answer.header("x-request-id"), odd);
     }
-}
-
-#[tokio::test]
-async fn what_is_not_built_yet_is_422_and_makes_nothing() {
-    let server = Server::shared();
-    let api = server.admin();
-    let digest = sha256(installer(2_000));
-    let external = json!({"source_type": "EXTERNAL", "sha256": digest, "size_bytes": 2_000, "escrow": true,
-        "external_url": "https://downloads.example.com/installer.msi"});
-    let token = api
-        .post("/v1/tokens", &json!({"name": "makes-nothing", "scopes": ["artifacts:write"]}))
-        .await
-        .ok(201);
-    let writer = api.with_token(text(&token, "token"));
-    for (path, body, member) in [("/v1/artifacts", external, "escrow")] {
-        for keyed in [false, true] {
-            let answer = if keyed {
-                writer.post_keyed(path, "a-key", &body).await
-            } else {
-                writer.post(path, &body).await
-            };
-            assert_eq!(answer.refused(422, "NOT_SUPPORTED_YET")["details"]["member"], member);
-        }
-        let mut without = body.clone();
-        without[member] = json!(false);
-        without["sha256"] = json!(sha256(installer(2_000)));
-        writer.post_keyed(path, "a-key", &without).await.ok(201);
-    }
-    let found = api.get(&format!("/v1/artifacts?sha256={digest}")).await.ok(200);
-    assert_eq!(found["artifacts"], json!([]));
-    let log =
-        api.get(&format!("/v1/audit/events?limit=100&actor={}", text(&token, "token_id"))).await.ok(200);
-    assert_eq!(log["events"].as_array().map(Vec::len), Some(1), "that of the one that was made: {log}");
 }

@@ -172,7 +172,7 @@ impl HttpsFetcher {
         let said = match first {
             Some(entry) if entry.speaks() && (anew || entry.kind() == Kind::GitHub) => {
                 let said = self.says(&request.url, entry, request.now, &pace).await?;
-                if let Some(fetched) = said.proves(request)? {
+                if let (Some(fetched), None) = (said.proves(request)?, &request.keep) {
                     return Ok(Reading::Whole(fetched));
                 }
                 said

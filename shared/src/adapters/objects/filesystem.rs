@@ -5,7 +5,9 @@
 
 mod disk;
 mod draft;
+mod keeping;
 mod large;
+mod listing;
 mod reading;
 
 use std::{io, path::PathBuf, sync::Arc};
@@ -29,8 +31,8 @@ use crate::{
     ports::{
         large_objects::LargeObjects,
         objects::{
-            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-            UploadDoors, UploadGrant,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
+            Receiver, SignedPut, UploadDoors, UploadGrant,
         },
     },
 };
@@ -111,6 +113,16 @@ impl Objects for FilesystemObjects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         let key = *key;
         self.on_disk(move |disk| disk.remove(key)).await.map_err(unavailable)
+    }
+
+    async fn keep(&self, key: &ObjectKey, _: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        let writer = self.on_disk(Disk::writer).await.map_err(unavailable)?;
+        Ok(Box::new(keeping::Keeping::new(Arc::clone(&self.disk), *key, writer)))
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        let after = after.map(str::to_owned);
+        self.on_disk(move |disk| disk.list(area, after.as_deref(), limit)).await.map_err(unavailable)
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

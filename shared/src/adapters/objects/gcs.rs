@@ -17,6 +17,7 @@ mod access;
 mod api;
 mod doors;
 mod large;
+mod listing;
 mod reading;
 
 use std::fmt;
@@ -31,7 +32,10 @@ use crate::{
     domain::{ids::UploadId, upload::ObjectKey},
     ports::{
         large_objects::LargeObjects,
-        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+        objects::{
+            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            UploadGrant,
+        },
     },
 };
 
@@ -151,6 +155,17 @@ impl Objects for GcsObjects {
             Ok(()) | Err(Refusal::NotFound) => Ok(()),
             Err(refusal) => Err(refusal.of(*key)),
         }
+    }
+
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.erase_generations(*key).await
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        self.list_area(area, after, limit).await.map_err(|refusal| match refusal {
+            Refusal::Other(error) => unavailable(error),
+            Refusal::NotFound | Refusal::Condition => unavailable("the object store lists nothing"),
+        })
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

@@ -1,9 +1,9 @@
 //! Objects in memory: for tests and try-outs, with the same URLs and the same promises as every other store.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fmt, io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -17,8 +17,8 @@ use crate::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-            UploadDoors, UploadGrant,
+            Area, Download, DownloadRequest, Draft, Listed, Listing, ObjectError, ObjectStat, Objects,
+            ReceiveError, Receiver, SignedPut, Thing, UploadDoors, UploadGrant,
         },
     },
 };
@@ -28,7 +28,37 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// A store that forgets everything when it is dropped.
 pub struct MemoryObjects {
     urls: SignedUrls,
-    objects: Mutex<HashMap<ObjectKey, Stored>>,
+    objects: Arc<Mutex<HashMap<ObjectKey, Stored>>>,
+}
+
+/// Bytes that are gathered.
+struct Gathered {
+    objects: Arc<Mutex<HashMap<ObjectKey, Stored>>>,
+    key: ObjectKey,
+    bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Gathered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathered").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Draft for Gathered {
+    async fn write(&mut self, piece: Bytes) -> io::Result<()> {
+        self.bytes.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    async fn publish(self: Box<Self>, now: i64) -> Result<ObjectStat, ObjectError> {
+        let sha256 = Some(Sha256::from_bytes(sha2::Sha256::digest(&self.bytes).into()));
+        let fresh = Stored { bytes: self.bytes.into(), sha256, at: now };
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(objects.entry(self.key).or_insert(fresh).stat())
+    }
+
+    async fn discard(self: Box<Self>) {}
 }
 
 #[derive(Clone)]
@@ -36,6 +66,8 @@ struct Stored {
     bytes: Bytes,
     /// None where nobody has hashed the whole.
     sha256: Option<Sha256>,
+    /// When it came, Unix milliseconds.
+    at: i64,
 }
 
 impl Stored {
@@ -53,7 +85,7 @@ impl Stored {
 impl MemoryObjects {
     /// An empty store, whose upload URLs begin with `base_url` and are signed with `url_key`.
     pub fn new(base_url: &str, url_key: UrlKey) -> Self {
-        Self { urls: SignedUrls::new(base_url, url_key), objects: Mutex::default() }
+        Self { urls: SignedUrls::new(base_url, url_key), objects: Arc::default() }
     }
 
     fn objects(&self) -> MutexGuard<'_, HashMap<ObjectKey, Stored>> {
@@ -108,8 +140,44 @@ impl Objects for MemoryObjects {
         Ok(())
     }
 
+    async fn keep(&self, key: &ObjectKey, _: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        Ok(Box::new(Gathered { objects: Arc::clone(&self.objects), key: *key, bytes: Vec::new() }))
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        let mut named: BTreeMap<String, Listed> = BTreeMap::new();
+        for (key, stored) in self.objects().iter().filter(|(key, _)| area_of(**key) == area) {
+            let (name, thing) = match key {
+                ObjectKey::Part(upload_id, _) => (
+                    format!("parts/{upload_id}"),
+                    Thing::Parts { upload_id: *upload_id, store_id: String::new() },
+                ),
+                key => (key.to_string(), Thing::Object(*key)),
+            };
+            let fresh = Listed { thing, name: name.clone(), size_bytes: 0, at: Some(i64::MIN) };
+            let listed = named.entry(name).or_insert(fresh);
+            listed.size_bytes = listed.size_bytes.saturating_add(stored.bytes.len() as u64);
+            listed.at = listed.at.max(Some(stored.at));
+        }
+        let mut rest =
+            named.into_values().filter(|listed| after.is_none_or(|after| listed.name.as_str() > after));
+        let found: Vec<Listed> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and_then(|_| found.last().map(|last| last.name.clone()));
+        Ok(Listing { found, next })
+    }
+
     fn large(&self) -> Option<&dyn LargeObjects> {
         Some(self)
+    }
+}
+
+fn area_of(key: ObjectKey) -> Area {
+    match key {
+        ObjectKey::Staging(_) => Area::Staging,
+        ObjectKey::Part(..) => Area::Parts,
+        ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Whole(_) | ObjectKey::Escrow(..) => {
+            Area::Objects
+        }
     }
 }
 
@@ -150,12 +218,13 @@ impl LargeObjects for MemoryObjects {
         if found != Held::AllParts {
             return Ok(found);
         }
-        let mut bytes = Vec::new();
+        let (mut bytes, mut at) = (Vec::new(), 0);
         for number in 1..=large.cut.part_count {
-            let part = objects.remove(&ObjectKey::Part(large.upload_id, number));
-            bytes.extend_from_slice(&part.map(|part| part.bytes).unwrap_or_default());
+            let Some(part) = objects.remove(&ObjectKey::Part(large.upload_id, number)) else { continue };
+            bytes.extend_from_slice(&part.bytes);
+            at = part.at.max(at);
         }
-        let whole = Stored { bytes: bytes.into(), sha256: None };
+        let whole = Stored { bytes: bytes.into(), sha256: None, at };
         let stat = whole.stat();
         objects.insert(ObjectKey::Whole(large.upload_id), whole);
         Ok(Held::Whole(stat))
@@ -195,7 +264,7 @@ impl Receiver for MemoryObjects {
         match self.objects().entry(allowed.key) {
             Entry::Occupied(_) if !again => Err(ReceiveError::AlreadyThere),
             place => {
-                place.insert_entry(Stored { bytes: bytes.into(), sha256: Some(sha256) });
+                place.insert_entry(Stored { bytes: bytes.into(), sha256: Some(sha256), at: put.now });
                 Ok(())
             }
         }

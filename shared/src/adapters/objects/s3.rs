@@ -2,7 +2,8 @@
 //!
 //! What the role needs, for the keys under `staging/` and `objects/`: `s3:PutObject`, `s3:GetObject`,
 //! `s3:GetObjectVersion`, `s3:DeleteObject`, and `s3:ListBucket` on the bucket, without which S3 answers 403 instead of
-//! 404 for what is not there.
+//! 404 for what is not there. Who cleans up needs `s3:DeleteObjectVersion` besides, and on the bucket
+//! `s3:ListBucketVersions` and `s3:ListBucketMultipartUploads`.
 //!
 //! - The locked door: S3 compares the body with the SHA-256 of a signed header, keeps the SHA-256, and `stat` reads it
 //!   back by one `HeadObject`, whatever the size.
@@ -18,7 +19,9 @@ mod covered;
 mod doors;
 #[cfg(not(feature = "embedded"))]
 mod exact;
+mod keeping;
 mod large;
+mod listing;
 mod signing;
 
 use std::{fmt, time::Duration};
@@ -46,7 +49,10 @@ use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
     ports::{
         large_objects::LargeObjects,
-        objects::{Download, DownloadRequest, ObjectError, ObjectStat, Objects, UploadDoors, UploadGrant},
+        objects::{
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            UploadGrant,
+        },
     },
 };
 
@@ -284,6 +290,18 @@ impl Objects for S3Objects {
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         let request = self.client.delete_object().bucket(&self.bucket).key(key.to_string());
         request.send().await.map(drop).map_err(unavailable)
+    }
+
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.erase_versions(*key).await
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        Ok(Box::new(keeping::Keeping::begin(self.clone(), *key, size_bytes).await?))
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        self.list_area(area, after, limit).await
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

@@ -206,7 +206,7 @@ impl SignedUrls {
             ObjectKey::Staging(_) => claims.sha256.is_none() && !claims.again,
             ObjectKey::Locked(_) => claims.sha256.is_some() && !claims.again,
             ObjectKey::Part(..) => claims.again,
-            ObjectKey::Copied(_) | ObjectKey::Whole(_) => false,
+            ObjectKey::Copied(_) | ObjectKey::Whole(_) | ObjectKey::Escrow(..) => false,
         };
         right_door.then_some(claims)
     }

@@ -17,6 +17,7 @@ pub struct Bell {
     rung: Notify,
     uploads: Mutex<VecDeque<UploadId>>,
     listed: Notify,
+    collect: Notify,
 }
 
 impl Bell {
@@ -33,6 +34,11 @@ impl Bell {
             }
             self.listed.notified().await;
         }
+    }
+
+    /// Waits until there is something to clean up; at once where that was told since somebody last waited.
+    pub async fn to_collect(&self) {
+        self.collect.notified().await;
     }
 
     fn uploads(&self) -> MutexGuard<'_, VecDeque<UploadId>> {
@@ -58,6 +64,7 @@ impl Tasks for Bell {
                 self.listed.notify_one();
             }
             Task::Check { .. } | Task::Sweep => self.ring(),
+            Task::Collect => self.collect.notify_one(),
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::{
         error::AppError,
         keys,
         store::{Batch, Stored},
+        uploads,
     },
     domain::{
         ids::UploadId,
@@ -68,7 +69,7 @@ pub(super) async fn put_off(context: &Context, leased: Stored<Upload>) -> Result
     upload.deferred = true;
     upload.lease = None;
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, leased.unchanged())?;
+    uploads::put(&mut batch, &upload, leased.unchanged())?;
     match context.store.commit(batch).await {
         Ok(()) => Ok(later(context, &upload, true).await),
         Err(AppError::Raced) => Err(AppError::UploadInProgress),
@@ -104,7 +105,7 @@ pub(in crate::app) async fn let_go(context: &Context, found: &Stored<Upload>) ->
     let mut upload = found.value.clone();
     upload.lease = None;
     let mut batch = Batch::default();
-    batch.put(keys::upload(upload.upload_id), &upload, found.unchanged())?;
+    uploads::put(&mut batch, &upload, found.unchanged())?;
     context.store.commit(batch).await
 }
 

@@ -14,9 +14,8 @@ use crate::{
     app::{
         context::Context,
         error::AppError,
-        keys,
         store::{Batch, Stored},
-        uploads::{in_parts, large},
+        uploads::{self, in_parts, large},
     },
     domain::{
         artifact::Verification,
@@ -182,7 +181,7 @@ impl Slices<'_> {
         let until = self.context.clock.now_ms().saturating_add(TASK_LEASE_MS);
         upload.lease = keep.then_some(Lease { until });
         let mut batch = Batch::default();
-        batch.put(keys::upload(upload.upload_id), upload, Expect::Revision(self.leased.revision))?;
+        uploads::put(&mut batch, upload, Expect::Revision(self.leased.revision))?;
         match self.context.store.commit(batch).await {
             Ok(()) => {
                 self.leased.revision = self.leased.revision.saturating_add(1);

@@ -12,12 +12,14 @@ use crate::{
         keys,
         sentinel::{self, Kind},
         store::{Batch, Stored},
+        unavailable,
     },
     domain::{
         artifact::{Artifact, ArtifactState, Attempts, Verification},
         ids::ArtifactId,
     },
     ports::items::Expect,
+    ports::objects::ObjectStat,
 };
 
 /// How long an unreachable artifact is tried again before it is rejected.
@@ -35,6 +37,8 @@ pub(super) struct Made {
     pub(super) means: Verification,
     /// Whether nobody asked for it but the sentinel.
     pub(super) by_sentinel: bool,
+    /// The copy that was made.
+    pub(super) copied: Option<ObjectStat>,
 }
 
 pub(super) async fn conclude(
@@ -51,6 +55,10 @@ pub(super) async fn conclude(
     let again = artifact.attempts != made.claimed;
     let rejects = artifact.state == ArtifactState::Verifying && matches!(outcome, Outcome::Differs { .. });
     let counts = sentinel::after(context, &mut batch, &artifact, made.by_sentinel, trouble(outcome)).await?;
+    if let (Some(copy), Some(escrow)) = (&made.copied, &mut artifact.escrow) {
+        escrow.kept_at = Some(now);
+        escrow.version.clone_from(&copy.version);
+    }
     if counts && !(again && rejects) {
         verdict(&mut artifact, made, outcome, now);
     }
@@ -108,8 +116,19 @@ pub(in crate::app) async fn store(
 ) -> Result<(), AppError> {
     let (id, state, was) = (artifact.artifact_id, artifact.state, found.value.state);
     if state == was {
+        let told = original(&artifact) != original(&found.value);
+        if told {
+            tell_of_original(context, &mut batch, found, &artifact)?;
+        }
+        let now = original(&artifact).is_some();
         batch.put(keys::artifact(id), &artifact, found.unchanged())?;
-        return context.store.commit(batch).await;
+        unavailable::change(context, &mut batch, &found.value, Some(&artifact)).await?;
+        context.store.commit(batch).await?;
+        if told {
+            let event = if now { "artifact_drifted" } else { "artifact_recovered" };
+            tracing::warn!(event, artifact.id = %id, "what clients are given of an artifact has changed");
+        }
+        return Ok(());
     }
     let before = json!({ "state": was, "reason": found.value.reason });
     let after = json!({ "state": state, "reason": artifact.reason });
@@ -132,11 +151,52 @@ pub(in crate::app) async fn store(
     Ok(())
 }
 
+/// What is wrong with the original of an artifact that has a copy.
+fn original(artifact: &Artifact) -> Option<&str> {
+    artifact.escrow.as_ref()?.original.as_deref()
+}
+
+fn tell_of_original(
+    context: &Context,
+    batch: &mut Batch,
+    found: &Stored<Artifact>,
+    artifact: &Artifact,
+) -> Result<(), AppError> {
+    let kind = match original(artifact) {
+        Some(_) => "artifact.original_lost",
+        None => "artifact.original_recovered",
+    };
+    let before = Some(json!({ "original": original(&found.value) }));
+    let after = Some(json!({ "original": original(artifact) }));
+    let subject = artifact.artifact_id.to_string();
+    audit::record(batch, context, None, Entry { kind, subject, before, after })
+}
+
+/// Withholds an artifact for what is wrong with it; of one that has a copy, that is given instead.
+pub(in crate::app) fn withhold(artifact: &mut Artifact, reason: String) {
+    let kept = artifact.copy().is_some();
+    match &mut artifact.escrow {
+        Some(escrow) if kept => escrow.original = Some(reason),
+        _ => {
+            artifact.state = ArtifactState::Quarantined;
+            artifact.reason = Some(reason);
+        }
+    }
+}
+
+/// The original is whole.
+pub(in crate::app) fn recovered(artifact: &mut Artifact) {
+    if let Some(escrow) = &mut artifact.escrow {
+        escrow.original = None;
+    }
+}
+
 /// What the artifact becomes; its state is set here, its place in the records by the caller.
 fn verdict(artifact: &mut Artifact, made: &Made, outcome: &Outcome, now: i64) {
     let quarantined_by_check = artifact.reason.as_deref().and_then(of_a_check).is_some();
     match (artifact.state, outcome) {
         (ArtifactState::Verifying | ArtifactState::Available, Outcome::Matches(said)) => {
+            recovered(artifact);
             artifact.state = ArtifactState::Available;
             artifact.verification = Some(made.means);
             artifact.verified_at = Some(now);
@@ -155,12 +215,10 @@ fn verdict(artifact: &mut Artifact, made: &Made, outcome: &Outcome, now: i64) {
             artifact.reason = Some(format!("{code}: {message}"));
         }
         (ArtifactState::Available, Outcome::Differs { code, message }) => {
-            artifact.state = ArtifactState::Quarantined;
-            artifact.reason = Some(format!("{}{code}: {message}", Kind::Drift.beginning()));
+            withhold(artifact, format!("{}{code}: {message}", Kind::Drift.beginning()));
         }
         (ArtifactState::Available, Outcome::Failed { code, message, .. }) if made.by_sentinel => {
-            artifact.state = ArtifactState::Quarantined;
-            artifact.reason = Some(format!("{}{code}: {message}", Kind::Unreachable.beginning()));
+            withhold(artifact, format!("{}{code}: {message}", Kind::Unreachable.beginning()));
         }
         (ArtifactState::Verifying, Outcome::Failed { code, message, .. }) => {
             artifact.reason = Some(format!("ARTIFACT_NOT_ACCESSIBLE: {code}: {message}; it is tried again"));

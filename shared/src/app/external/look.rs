@@ -16,7 +16,7 @@ use crate::{
         hashing::Hashing,
     },
     ports::{
-        fetcher::{FetchError, FetchRequest, Fetcher, Progress, Reading},
+        fetcher::{FetchError, FetchRequest, Fetcher, Keep, Progress, Reading},
         large_objects::{Bytestream, LargeObjects},
         objects::{Download, DownloadRequest, ObjectError, Objects},
     },
@@ -54,6 +54,7 @@ pub(super) async fn look(
     artifact: &Artifact,
     now: i64,
     resume: Option<Progress>,
+    keep: Option<Keep>,
 ) -> (Verification, Outcome) {
     let budget = context.settings.read_budget;
     match &artifact.location {
@@ -64,7 +65,8 @@ pub(super) async fn look(
                 return (Verification::Fetched, outcome);
             };
             let (declared_sha256, declared_size) = (artifact.sha256, artifact.size_bytes);
-            fetch(checker, &FetchRequest { url, declared_sha256, declared_size, now, resume, budget }).await
+            fetch(checker, &FetchRequest { url, declared_sha256, declared_size, now, resume, budget, keep })
+                .await
         }
         Location::Managed { key, version, .. } => {
             let request = DownloadRequest {
@@ -189,7 +191,7 @@ fn differs(code: &str, message: &str) -> Outcome {
     Outcome::Differs { code: code.into(), message: message.into() }
 }
 
-fn failed(message: &str) -> Outcome {
+pub(super) fn failed(message: &str) -> Outcome {
     Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into(), retry_after: None }
 }
 

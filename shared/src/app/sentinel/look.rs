@@ -178,8 +178,10 @@ fn compare(artifact: &Artifact, watch: Watch, said: Validators, now: i64) -> Fou
         return wrong(Kind::Drift, "SIZE_MISMATCH", "there is another number of bytes now");
     }
     let proved = said.sha256.is_some();
-    let drifted = watch.wrong == Some(Kind::Drift)
-        || artifact.reason.as_ref().is_some_and(|reason| reason.starts_with(Kind::Drift.beginning()));
+    let original = artifact.escrow.as_ref().and_then(|escrow| escrow.original.as_ref());
+    let mut reasons = artifact.reason.iter().chain(original);
+    let drifted =
+        watch.wrong == Some(Kind::Drift) || reasons.any(|reason| reason.starts_with(Kind::Drift.beginning()));
     let differs = artifact.validators.as_ref().is_some_and(|before| before.differ(&said));
     let read_at = artifact.verified_at.unwrap_or(0).saturating_add(READ_MS);
     let is_old = read_at.saturating_add(jitter(artifact.artifact_id, DAY_MS)) <= now;
@@ -219,6 +221,7 @@ async fn conclude(context: &Context, id: ArtifactId, before: Watch, found: &Foun
                 artifact.validators = Some(said.clone());
                 artifact.verified_at = Some(now);
             }
+            external::recovered(&mut artifact);
             if withheld && watched(&artifact) && !revoked(context, &artifact).await? {
                 artifact.state = ArtifactState::Available;
                 artifact.reason = None;
@@ -228,8 +231,7 @@ async fn conclude(context: &Context, id: ArtifactId, before: Watch, found: &Foun
         Found::Wrong { kind, code, message } => {
             let watch = before.trouble(*kind, now);
             if watch.counts() && artifact.state == ArtifactState::Available {
-                artifact.state = ArtifactState::Quarantined;
-                artifact.reason = Some(format!("{}{code}: {message}", kind.beginning()));
+                external::withhold(&mut artifact, format!("{}{code}: {message}", kind.beginning()));
             }
             watch
         }

@@ -5,7 +5,7 @@ use super::{
     judge::{Judge, Refusal},
 };
 use crate::domain::{
-    catalogue::{Catalogue, CatalogueRelease, ChannelReleases, index::Target},
+    catalogue::{Catalogue, CatalogueArtifact, CatalogueRelease, ChannelReleases, index::Target},
     policy::{Mode, resolve},
 };
 
@@ -104,7 +104,7 @@ impl<'a> Run<'a, '_> {
         while let Some(place) = end.checked_sub(1) {
             let release = target.get(place).filter(|release| self.judge.is_newer(release))?;
             match self.judge.judge(release, None) {
-                Ok(artifact) => return Some(Offer { release, artifact, allow_downgrade: false }),
+                Ok(artifact) => return Some(self.offer(release, artifact, false)),
                 Err(Refusal::StepRequired(_)) => {
                     self.goal = self.goal.or(Some(release));
                     end = target.easier_than(place);
@@ -113,6 +113,15 @@ impl<'a> Run<'a, '_> {
             }
         }
         None
+    }
+
+    fn offer(
+        &self,
+        release: &'a CatalogueRelease,
+        artifact: &'a CatalogueArtifact,
+        allow_downgrade: bool,
+    ) -> Offer<'a> {
+        Offer { release, artifact, allow_downgrade, unavailable: self.judge.world.unavailable }
     }
 
     /// The newest candidate that is older than what the client has, whatever its floor.
@@ -124,7 +133,7 @@ impl<'a> Run<'a, '_> {
         while let Some(place) = end.checked_sub(1) {
             let release = target.get(place)?;
             match self.judge.judge(release, None) {
-                Ok(artifact) => return Some(Offer { release, artifact, allow_downgrade: true }),
+                Ok(artifact) => return Some(self.offer(release, artifact, true)),
                 Err(refusal) => end = next_end(target, place, refusal)?,
             }
         }

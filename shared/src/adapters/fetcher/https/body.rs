@@ -11,13 +11,15 @@ use super::{
 };
 use crate::{
     domain::{artifact::Verification, external_url::ExternalUrl, hashing::Hashing},
-    ports::fetcher::{FetchError, FetchRequest, Fetched, Progress, Reading, SizeFound},
+    ports::fetcher::{FetchError, FetchRequest, Fetched, Keep, Progress, Reading, SizeFound},
 };
 
 /// What took too long when its rate was too low.
 pub(super) const WHOLE: &str = "the artifact as a whole";
 /// What took too long when it cannot be read in parts.
 const WITHOUT_TAG: &str = "an artifact whose host has no entity tags by which it could be read in parts";
+/// What took too long when it is copied, which is done in one go.
+const COPIED: &str = "an artifact that is copied while it is read";
 /// The largest document of a repository's API.
 const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 
@@ -89,6 +91,9 @@ pub(super) async fn read(
     let mut said = validators(&answer.response);
     said.size_bytes = Some(declared);
     let before = hash.bytes();
+    if let Some(Keep(sink)) = &request.keep {
+        sink.begin().await.map_err(not_kept)?;
+    }
     while let Some(frame) =
         pace.wait(hash.bytes().saturating_sub(before), answer.response.body_mut().frame()).await?
     {
@@ -97,6 +102,12 @@ pub(super) async fn read(
             return mismatch(SizeFound::MoreThan(declared));
         }
         hash.update(&data);
+        if let Some(Keep(sink)) = &request.keep {
+            sink.take(data).await.map_err(not_kept)?;
+            if hash.bytes() < declared && pace.is_over() {
+                return Err(FetchError::Timeout(COPIED));
+            }
+        }
         if hash.bytes() < declared && pace.is_over() {
             // A weak tag says nothing about single bytes.
             return match &said.etag {
@@ -122,6 +133,10 @@ pub(super) async fn read(
         bytes_read: bytes.saturating_sub(before),
         concealed: false,
     }))
+}
+
+fn not_kept(error: std::io::Error) -> FetchError {
+    FetchError::Invalid { reason: "the copy of it could not be written", source: Some(Box::new(error)) }
 }
 
 /// Reads a document of a repository's API.

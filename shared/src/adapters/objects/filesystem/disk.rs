@@ -41,7 +41,7 @@ pub(super) struct Meta {
 
 #[derive(Debug)]
 pub(super) struct Disk {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Held as long as we live; the system lets go of it however we end.
     _lock: File,
 }

@@ -54,16 +54,18 @@ impl Disk {
         }
         let draft = self.draft()?;
         let mut whole = File::create_new(draft.data())?;
-        let mut size_bytes = 0_u64;
+        let (mut size_bytes, mut stored_at) = (0_u64, 0);
         for number in 1..=large.cut.part_count {
-            let Some(mut part) = self.part(ObjectKey::Part(large.upload_id, number), None)? else {
+            let key = ObjectKey::Part(large.upload_id, number);
+            let (Some(meta), Some(mut part)) = (self.look(key)?, self.part(key, None)?) else {
                 // It is just being put again.
                 return Ok(Held::Lacks(vec![number]));
             };
+            stored_at = meta.stored_at.max(stored_at);
             size_bytes = size_bytes.saturating_add(io::copy(&mut part.0, &mut whole)?);
         }
         whole.sync_all()?;
-        draft.seal(&Meta { size_bytes, sha256: None, stored_at: 0 })?;
+        draft.seal(&Meta { size_bytes, sha256: None, stored_at })?;
         self.publish(draft, ObjectKey::Whole(large.upload_id))?;
         self.remove_parts(large.upload_id)?;
         self.held(large)

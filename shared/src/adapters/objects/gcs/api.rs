@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::form_urlencoded;
 
 use super::access::{Access, GcsError};
@@ -27,6 +28,17 @@ pub(super) struct Stored {
     pub(super) name: String,
     pub(super) size_bytes: u64,
     pub(super) generation: String,
+    /// When it was written last, Unix milliseconds; `None` where that was not asked or cannot be read.
+    pub(super) at: Option<i64>,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) found: Vec<Stored>,
+    /// What names begin with up to a delimiter, where one was given.
+    pub(super) prefixes: Vec<String>,
+    pub(super) next: Option<String>,
 }
 
 /// Why a request was not granted.
@@ -52,13 +64,21 @@ struct Resource {
     name: String,
     size: String,
     generation: String,
+    updated: Option<String>,
 }
 
 impl TryFrom<Resource> for Stored {
     type Error = std::num::ParseIntError;
 
     fn try_from(found: Resource) -> Result<Self, Self::Error> {
-        Ok(Self { name: found.name, size_bytes: found.size.parse()?, generation: found.generation })
+        let at = |text: String| OffsetDateTime::parse(&text, &Rfc3339).ok();
+        let milliseconds = |time: OffsetDateTime| i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok();
+        Ok(Self {
+            name: found.name,
+            size_bytes: found.size.parse()?,
+            generation: found.generation,
+            at: found.updated.and_then(at).and_then(milliseconds),
+        })
     }
 }
 
@@ -75,6 +95,8 @@ struct Rewritten {
 struct Page {
     #[serde(default)]
     items: Vec<Resource>,
+    #[serde(default)]
+    prefixes: Vec<String>,
     next_page_token: Option<String>,
 }
 
@@ -146,22 +168,48 @@ impl Api {
         self.ask(Method::DELETE, &object(name), None).await.map(drop)
     }
 
+    /// Removes one generation of what is stored under a name.
+    pub(super) async fn delete_generation(&self, stored: &Stored) -> Result<(), Refusal> {
+        let path = format!("{}?generation={}", object(&stored.name), encoded(&stored.generation));
+        self.ask(Method::DELETE, &path, None).await.map(drop)
+    }
+
     /// Everything whose name begins so.
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Stored>, Refusal> {
-        let path = format!("/o?prefix={}&fields=items(name,size,generation),nextPageToken", encoded(prefix));
-        let mut found = Vec::new();
-        let mut next: Option<String> = None;
+        self.list_all(prefix, "").await
+    }
+
+    /// Every generation of everything whose name begins so.
+    pub(super) async fn generations(&self, prefix: &str) -> Result<Vec<Stored>, Refusal> {
+        self.list_all(prefix, "&versions=true").await
+    }
+
+    async fn list_all(&self, prefix: &str, more: &str) -> Result<Vec<Stored>, Refusal> {
+        let (mut found, mut next) = (Vec::new(), None);
         loop {
-            let more = next.map(|token| format!("&pageToken={}", encoded(&token))).unwrap_or_default();
-            let page: Page = self.read(Method::GET, &format!("{path}{more}"), None).await?;
-            for item in page.items {
-                found.push(item.try_into()?);
-            }
-            next = page.next_page_token.filter(|token| !token.is_empty());
+            let page = self.page(prefix, more, next.as_deref()).await?;
+            found.extend(page.found);
+            next = page.next;
             if next.is_none() {
                 return Ok(found);
             }
         }
+    }
+
+    /// A page of what begins so, with these parameters besides, from where another one has ended.
+    pub(super) async fn page(
+        &self,
+        prefix: &str,
+        more: &str,
+        after: Option<&str>,
+    ) -> Result<Listed, Refusal> {
+        let fields = "items(name,size,generation,updated),prefixes,nextPageToken";
+        let after = after.map(|token| format!("&pageToken={}", encoded(token))).unwrap_or_default();
+        let path = format!("/o?prefix={}&fields={fields}{more}{after}", encoded(prefix));
+        let page: Page = self.read(Method::GET, &path, None).await?;
+        let found = page.items.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?;
+        let next = page.next_page_token.filter(|token| !token.is_empty());
+        Ok(Listed { found, prefixes: page.prefixes, next })
     }
 
     async fn read<T: DeserializeOwned>(

@@ -1,0 +1,80 @@
+//! Cleaning up: shown first, removed when asked for, and never what somebody needs.
+
+use std::fs;
+
+use e2e::bytes::{installer, sha256};
+use e2e::story::{msi, text};
+use e2e::{Api, Server};
+use serde_json::{Value, json};
+
+async fn uploaded(api: &Api, bytes: &[u8]) -> String {
+    text(&api.upload_locked(bytes, json!({})).await, "artifact_id").to_owned()
+}
+
+/// Everything that would be removed, over all pages.
+async fn removable(api: &Api) -> Vec<Value> {
+    let (mut found, mut cursor) = (Vec::new(), Value::Null);
+    loop {
+        let page = api.post("/v1/gc", &json!({ "dry_run": true, "cursor": cursor })).await.ok(200);
+        assert_eq!(page["kept"], json!([]), "{page}");
+        found.extend(page["removable"].as_array().unwrap().clone());
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_refers_to_is_shown_then_removed_and_what_is_served_stays() {
+    let server = Server::start();
+    let api = server.admin();
+    let (kept, lost) = (installer(60_000), installer(70_000));
+    let (kept_id, lost_id) = (uploaded(&api, &kept).await, uploaded(&api, &lost).await);
+    let product = api.product("gc").await;
+    api.publish(&product, "1.0.0", json!({ "artifacts": [msi(&kept_id)] })).await;
+    assert_eq!(removable(&api).await, Vec::<Value>::new());
+    // Bytes as a crash leaves them: an old object of which no record tells.
+    let objects = server.data().join("objects").join("objects");
+    let stray = objects.join("upl_01hf7yat000000000000000000").join("copy");
+    let own = fs::read_dir(&objects).unwrap().map(|entry| entry.unwrap().path());
+    let of_lost = own.flat_map(|upload| fs::read_dir(upload).unwrap().map(|entry| entry.unwrap().path()));
+    let of_lost =
+        of_lost.into_iter().find(|place| fs::metadata(place.join("data")).unwrap().len() == 70_000).unwrap();
+    fs::create_dir_all(&stray).unwrap();
+    fs::copy(of_lost.join("data"), stray.join("data")).unwrap();
+    let mut meta: Value = serde_json::from_slice(&fs::read(of_lost.join("meta.json")).unwrap()).unwrap();
+    meta["stored_at"] = json!(1_700_000_000_000_i64);
+    fs::write(stray.join("meta.json"), meta.to_string()).unwrap();
+
+    let found = removable(&api).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0]["kind"], &found[0]["size_bytes"]), (&json!("object"), &json!(70_000)));
+    assert!(stray.exists(), "looking removes nothing");
+    let run = api.post("/v1/gc", &json!({ "dry_run": false })).await.ok(202);
+    assert_eq!(run["run"]["older_than_seconds"], 604_800, "{run}");
+    let run = api.get_until("/v1/gc", |answer| answer["run"]["state"] == "FINISHED").await;
+    assert!(!stray.exists(), "{run}");
+    for (id, bytes) in [(&kept_id, &kept), (&lost_id, &lost)] {
+        assert_eq!(sha256(&api.download(id).await.body), sha256(bytes));
+    }
+    let removed = api.get("/v1/audit/events?type=gc.removed").await.ok(200);
+    assert_eq!(removed["events"].as_array().unwrap().len(), 1, "{removed}");
+    assert_eq!(removed["events"][0]["actor"], "system");
+}
+
+#[tokio::test]
+async fn only_operators_clean_up_and_what_is_young_is_never_asked_for() {
+    let server = Server::shared();
+    let api = server.admin();
+    let limited =
+        api.token(&["artifacts:read", "artifacts:write", "ci:write", "admin:read"], json!({})).await;
+    limited.post("/v1/gc", &json!({ "dry_run": true })).await.refused(403, "FORBIDDEN");
+    limited.get("/v1/gc").await.ok(200);
+    for seconds in [0, 3_599, 31_536_001] {
+        let asked = json!({ "dry_run": true, "older_than_seconds": seconds });
+        api.post("/v1/gc", &asked).await.refused(422, "INVALID_MEMBER");
+    }
+    api.post("/v1/gc", &json!({ "dry_run": false, "cursor": "x" })).await.refused(422, "INVALID_MEMBER");
+    api.post("/v1/gc", &json!({ "dry_run": true, "cursor": "x" })).await.refused(422, "INVALID_MEMBER");
+}
