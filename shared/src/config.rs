@@ -254,7 +254,7 @@ impl Config {
         let (signing, queue) = (signing(reader, data), queue(reader));
         let signing_mode = signing::mode(reader, signing.as_ref());
         let signing_budget = signing::budget(reader);
-        let log_level = reader.word("log.level", &["error", "warn", "info"], &[], "info");
+        let log_level = reader.word("log.level", &["error", "warn", "info"], "info");
         let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
         let external = external(reader);
         let max_size = reader.whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400);

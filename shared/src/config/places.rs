@@ -70,7 +70,7 @@ pub struct Aws {
 
 pub(super) fn storage(reader: &mut Reader<'_>, data: &Path) -> Option<Storage> {
     const SECTIONS: [&str; 4] = ["filesystem", "s3", "minio", "gcs"];
-    let kind = reader.word("storage.type", &SECTIONS, &[], "filesystem");
+    let kind = reader.word("storage.type", &SECTIONS, "filesystem");
     let storage = match kind.as_deref()? {
         "s3" => Bucket::of_s3(reader).map(Storage::S3),
         "minio" => Bucket::of_minio(reader).map(Storage::S3),
@@ -91,7 +91,7 @@ pub(super) fn metadata(reader: &mut Reader<'_>, data: &Path) -> Option<Metadata>
     let path = reader.path("metadata.sqlite.path").unwrap_or_else(|| data.join("bigpicture.db"));
     let (table, endpoint) =
         (reader.text("metadata.dynamodb.table"), reader.url("metadata.dynamodb.endpoint"));
-    if reader.word("metadata.type", &["sqlite", "dynamodb"], &[], "sqlite")? == "sqlite" {
+    if reader.word("metadata.type", &["sqlite", "dynamodb"], "sqlite")? == "sqlite" {
         return Some(Metadata::Sqlite { path });
     }
     let table = reader.needed("metadata.dynamodb.table", table)?;
@@ -100,7 +100,7 @@ pub(super) fn metadata(reader: &mut Reader<'_>, data: &Path) -> Option<Metadata>
 
 pub(super) fn queue(reader: &mut Reader<'_>) -> Option<Queue> {
     let (url, endpoint) = (reader.url("queue.sqs.url"), reader.url("queue.sqs.endpoint"));
-    if reader.word("queue.type", &["process", "sqs"], &[], "process")? == "process" {
+    if reader.word("queue.type", &["process", "sqs"], "process")? == "process" {
         return Some(Queue::Process);
     }
     let url = reader.needed("queue.sqs.url", url)?;

@@ -139,23 +139,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// One of some words; those that are documented but not built yet are named as such.
-    pub(super) fn word(
-        &mut self,
-        path: &str,
-        known: &[&str],
-        later: &[&str],
-        default: &str,
-    ) -> Option<String> {
+    /// One of some words.
+    pub(super) fn word(&mut self, path: &str, known: &[&str], default: &str) -> Option<String> {
         let Some(text) = self.text(path) else { return Some(default.to_owned()) };
         if known.contains(&text.as_str()) {
             return Some(text);
         }
-        if later.contains(&text.as_str()) {
-            self.problem(path, format!("`{text}` is not built yet; this version has: {}", known.join(", ")));
-        } else {
-            self.problem(path, format!("expected one of: {}", [known, later].concat().join(", ")));
-        }
+        self.problem(path, format!("expected one of: {}", known.join(", ")));
         None
     }
 
@@ -191,7 +181,7 @@ impl<'a> Reader<'a> {
 
     fn repository(&mut self) -> Option<Repository> {
         let name = self.text("name");
-        let kind = self.word("type", &["https", "s3", "minio", "gcs", "jfrog", "github"], &[], "https");
+        let kind = self.word("type", &["https", "s3", "minio", "gcs", "jfrog", "github"], "https");
         let region = self.text("region").filter(|region| !region.is_empty());
         let prefix = self.text("url_prefix");
         let credentials = self.credentials();

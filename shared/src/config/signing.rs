@@ -53,9 +53,9 @@ pub(super) fn signing(reader: &mut Reader<'_>, data: &Path) -> Option<Signing> {
     use decision::jwk::Alg;
     let key_file = reader.path("signing.local.key_file").unwrap_or_else(|| data.join("signing.pem"));
     let next_key_file = reader.path("signing.local.next_key_file");
-    let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], &[], "ES256");
+    let algorithm = reader.word("signing.local.algorithm", &["ES256", "EdDSA"], "ES256");
     let take_up_new_key = reader.flag("signing.take_up_new_key", false);
-    let kind = reader.word("signing.type", &["local", "kms"], &[], "local");
+    let kind = reader.word("signing.type", &["local", "kms"], "local");
     let algorithm = if algorithm? == "EdDSA" { Alg::EdDsa } else { Alg::Es256 };
     let (key_id, endpoint) = (reader.text("signing.kms.key_id"), reader.url("signing.kms.endpoint"));
     let next_key_id = reader.text("signing.kms.next_key_id").filter(|id| !id.is_empty());
@@ -68,7 +68,7 @@ pub(super) fn signing(reader: &mut Reader<'_>, data: &Path) -> Option<Signing> {
 
 pub(super) fn mode(reader: &mut Reader<'_>, key: Option<&Signing>) -> Option<SigningMode> {
     let default = if matches!(key, Some(Signing::Kms { .. })) { "delegated" } else { "direct" };
-    let mode = reader.word("signing.mode", &["direct", "delegated"], &[], default)?;
+    let mode = reader.word("signing.mode", &["direct", "delegated"], default)?;
     Some(if mode == "delegated" { SigningMode::Delegated } else { SigningMode::Direct })
 }
 
