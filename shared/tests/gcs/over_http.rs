@@ -18,8 +18,8 @@ use shared::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Download, DownloadRequest, ObjectError, ObjectStat, Objects, ReceiveError, Receiver, SignedPut,
-            UploadDoors, UploadGrant,
+            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
+            Receiver, SignedPut, UploadDoors, UploadGrant,
         },
     },
 };
@@ -137,6 +137,17 @@ impl Objects for Store {
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), ObjectError> {
         self.world.objects.delete(key).await
+    }
+
+    async fn erase(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.world.objects.erase(key).await
+    }
+
+    async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
+        let mut listing = self.world.objects.list(area, after, limit).await?;
+        // A server has its own clock.
+        listing.found.iter_mut().for_each(|listed| listed.at = listed.at.map(|at| at - self.later));
+        Ok(listing)
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {
