@@ -44,6 +44,7 @@ async fn service(folder: &Path) -> Embedded {
         external_url: "https://downloads.example.com/editor.msi".into(),
         file_name: None,
         content_type: None,
+        escrow: false,
         labels: BTreeMap::new(),
         access: Access::ClientAuthenticates,
     };

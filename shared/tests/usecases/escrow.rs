@@ -64,10 +64,12 @@ async fn looked_at(world: &World, answer: fn() -> Result<Validators, FetchError>
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the answers that a host gives")]
 fn other_bytes() -> Result<Validators, FetchError> {
     Ok(Validators { sha256: Some(build::sha256(b"other bytes")), ..Validators::default() })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of the answers that a host gives")]
 fn right_bytes() -> Result<Validators, FetchError> {
     Ok(Validators { sha256: Some(build::sha256(CONTENT)), ..Validators::default() })
 }
