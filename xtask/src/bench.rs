@@ -70,19 +70,17 @@ pub(crate) fn cold(workspace: &Workspace, plan: Plan) -> Result<bool, String> {
     Ok(report::print(&bars))
 }
 
-/// Builds the programs and puts them aside, where no other build replaces them.
+/// Builds the programs one by one, as they are deployed, since what one of them wants of a library all have that are
+/// built at once; and puts them aside, where no other build replaces them.
 fn build(workspace: &Workspace, folder: &Path) -> Result<(), String> {
-    let mut cargo = workspace.command("cargo");
-    cargo.args(["build", "--release", "--locked", "--bins", "--package", EMPTY]);
-    // As they are deployed: `docs/aws.md` sets the first two, and cargo-lambda the last.
-    cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
-    cargo.env("CARGO_PROFILE_RELEASE_PANIC", "abort");
-    for name in FUNCTIONS {
-        cargo.args(["--package", name]);
-    }
-    programs::run(&mut cargo)?;
     fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     for name in FUNCTIONS.into_iter().chain([EMPTY]) {
+        let mut cargo = workspace.command("cargo");
+        cargo.args(["build", "--release", "--locked", "--bins", "--package", name]);
+        // `docs/aws.md` sets the first two, and cargo-lambda the last.
+        cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
+        cargo.env("CARGO_PROFILE_RELEASE_PANIC", "abort");
+        programs::run(&mut cargo)?;
         fs::copy(workspace.target("release").join(name), folder.join(name))
             .map_err(|error| format!("cannot copy {name}: {error}"))?;
     }
