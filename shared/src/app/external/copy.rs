@@ -63,7 +63,10 @@ pub(super) async fn look_and_copy(
     match (&found.1, draft) {
         (Outcome::Matches(_), Some(draft)) => match draft.publish(context.clock.now_ms()).await {
             Ok(stat) if stat.size_bytes == size_bytes => (found, Some(stat)),
-            Ok(_) | Err(_) => ((found.0, failed("the copy could not be kept")), None),
+            kept => {
+                tracing::warn!(key = %key, outcome = ?kept, "a copy could not be kept");
+                ((found.0, failed("the copy could not be kept")), None)
+            }
         },
         (Outcome::Matches(_), None) => ((found.0, failed("the copy could not be made")), None),
         (_, Some(draft)) => {

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use aws_sdk_s3::{
     primitives::ByteStream,
-    types::{CompletedMultipartUpload, CompletedPart},
+    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
 use bytes::{Bytes, BytesMut};
 
@@ -38,7 +38,9 @@ impl Keeping {
         size_bytes: u64,
     ) -> Result<Self, ObjectError> {
         let request = store.client.create_multipart_upload().bucket(&store.bucket).key(key.to_string());
-        let began = request.content_type(OCTETS).send().await.map_err(unavailable)?;
+        // The parts come with the checksum that the upload was begun for, and no other.
+        let request = request.content_type(OCTETS).checksum_algorithm(ChecksumAlgorithm::Crc32);
+        let began = request.send().await.map_err(unavailable)?;
         let id =
             began.upload_id.ok_or_else(|| unavailable("the object store gave a multipart upload no id"))?;
         let part_bytes =
@@ -50,6 +52,7 @@ impl Keeping {
         let number = i32::try_from(self.parts.len().saturating_add(1)).map_err(io::Error::other)?;
         let request = self.store.client.upload_part().bucket(&self.store.bucket).key(self.key.to_string());
         let request = request.upload_id(&self.id).part_number(number).body(ByteStream::from(part));
+        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
         let sent = request.send().await.map_err(io::Error::other)?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
         self.parts.push(part.set_checksum_crc32(sent.checksum_crc32).build());
