@@ -3,7 +3,7 @@
 The server itself looks at no signature and no token, and at no condition of a rewrite or a composition. The front does:
 it verifies V4 signatures and tokens with the public key of the test account (written for this, after Google's documents,
 without a line of the service's), ends URLs, holds requests to their signed headers, conditions and length ranges, makes
-rewrites take two calls, and gives copies the metadata of the request alone. Buckets are made by anybody: tests need some.
+rewrites take two calls, gives copies the metadata of the request alone, and has resumable uploads of its own. Buckets are made by anybody: tests need some.
 It forgets everything, and ends, when the standard input does.
 """
 
@@ -34,6 +34,7 @@ EMAIL = account["client_email"]
 KEY = serialization.load_pem_private_key(account["private_key"].encode(), None).public_key()
 LOCK = threading.RLock()
 REWRITES = {}
+UPLOADS = {}
 WEEK = 7 * 24 * 3600
 
 
@@ -126,6 +127,8 @@ class Front(http.server.BaseHTTPRequestHandler):
                 self.answer(200, [], b"")
             elif self.path_only.startswith("/storage/v1/"):
                 self.json_api()
+            elif self.path_only.startswith("/upload/storage/v1/"):
+                self.resumable()
             else:
                 self.signed()
         except Refusal as refusal:
@@ -142,10 +145,12 @@ class Front(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one
 
-    def body(self):
+    def body(self, chunks=False):
         length = self.headers.get("Content-Length")
         if length is None:
             if "chunked" in self.headers.get("Transfer-Encoding", ""):
+                if chunks:
+                    return b"".join(iter(self.chunk, b""))
                 raise Refusal(411, "MissingContentLength")
             return b""
         if self.headers.get("Expect", "").lower() == "100-continue":
@@ -153,6 +158,14 @@ class Front(http.server.BaseHTTPRequestHandler):
             self.end_headers()
         content = self.rfile.read(int(length))
         if len(content) != int(length):
+            raise Refusal(400, "IncompleteBody")
+        return content
+
+    def chunk(self):
+        """The next of a chunked body; the last is empty."""
+        length = int(self.rfile.readline().partition(b";")[0], 16)
+        content = self.rfile.read(length)
+        if len(content) != length or self.rfile.readline() != b"\r\n":
             raise Refusal(400, "IncompleteBody")
         return content
 
@@ -277,6 +290,53 @@ class Front(http.server.BaseHTTPRequestHandler):
             return False
         claims = json.loads(decoded[1])
         return claims["iss"] == EMAIL and claims["iat"] - 60 <= time.time() < claims["exp"]
+
+    def resumable(self):
+        """An upload that goes on from request to request, and is nothing before its end."""
+        query = dict(urllib.parse.parse_qsl(self.raw_query, keep_blank_values=True))
+        found = re.fullmatch(r"/upload/storage/v1/b/([^/]+)/o", self.path_only)
+        if not found or query.get("uploadType") != "resumable":
+            raise Refusal(400, "NotImplemented")
+        if not self.has_token():
+            raise Refusal(401, "AuthenticationRequired")
+        content, bucket = self.body(chunks=True), urllib.parse.unquote(found[1])
+        with LOCK:
+            if self.command == "POST":
+                self.answer(*self.begun(bucket, query, content))
+                return
+            upload = UPLOADS.get(query.get("upload_id"))
+            if self.command != "PUT" or upload is None:
+                raise Refusal(404, "NoSuchUpload")
+            self.answer(*self.gone_on(upload, content))
+
+    def begun(self, bucket, query, content):
+        check_condition(query.get("ifGenerationMatch"), metadata(bucket, query["name"]))
+        token = os.urandom(8).hex()
+        resource = {**(json.loads(content) if content else {}), "name": query["name"]}
+        wanted = query.get("ifGenerationMatch")
+        UPLOADS[token] = {"bucket": bucket, "resource": resource, "wanted": wanted, "held": b"", "made": None}
+        # The library names no port in its `Host`.
+        place = f"http://127.0.0.1:{port}{self.path_only}?uploadType=resumable&upload_id={token}"
+        return 200, [("Location", place)], b""
+
+    def gone_on(self, upload, content):
+        asked = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", self.headers.get("Content-Range", ""))
+        if not asked:
+            raise Refusal(400, "InvalidArgument")
+        first, last, total = asked.groups()
+        if upload["made"] is None and first is not None:
+            if int(last) - int(first) + 1 != len(content) or int(first) != len(upload["held"]):
+                raise Refusal(400, "InvalidArgument")
+            if total == "*" and len(content) % (256 << 10):
+                raise Refusal(400, "InvalidArgument")
+            upload["held"] += content
+        if upload["made"] is None and total == str(len(upload["held"])):
+            check_condition(upload["wanted"], metadata(upload["bucket"], upload["resource"]["name"]))
+            upload["made"] = self.inserted(upload["bucket"], upload["resource"], upload["held"])
+        if upload["made"] is not None:
+            return 200, [("Content-Type", "application/json")], json.dumps(upload["made"]).encode()
+        held = [("Range", f"bytes=0-{len(upload['held']) - 1}")] if upload["held"] else []
+        return 308, held, b""
 
     def rewritten(self, names, query, content):
         from_bucket, from_name, to_bucket, to_name = names

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod doors;
+mod keeping;
 mod listing;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use sha2::Digest as _;
 
-pub use self::{bytes::*, doors::*, listing::*};
+pub use self::{bytes::*, doors::*, keeping::*, listing::*};
 use crate::{
     domain::{digest::Sha256, ids::UploadId, upload::ObjectKey},
     ports::objects::{
@@ -194,7 +195,7 @@ pub fn torn(content: &[u8]) -> Body {
 }
 
 /// The upload with this number.
-pub fn upload(number: u128) -> UploadId {
+pub const fn upload(number: u128) -> UploadId {
     UploadId::from_parts(1_700_000_000_000, number)
 }
 
@@ -284,6 +285,11 @@ macro_rules! objects_contract {
             what_is_stored_is_listed_with_size_and_age
             a_list_in_pages_has_everything_once
             what_was_erased_is_gone
+            // keeping
+            what_we_write_is_nothing_before_it_is_published
+            what_we_write_is_published_once
+            what_we_give_up_leaves_nothing
+            what_we_write_comes_back_whole_whatever_its_size
         }
     };
 }

@@ -60,6 +60,11 @@ promises! {
     what_is_stored_is_listed_with_size_and_age
     a_list_in_pages_has_everything_once
     what_was_erased_is_gone
+    // keeping
+    what_we_write_is_nothing_before_it_is_published
+    what_we_write_is_published_once
+    what_we_give_up_leaves_nothing
+    what_we_write_comes_back_whole_whatever_its_size
 }
 
 large_objects_contract!(parts_with_versions, OverHttp::new(true).await, "needs S3: set BP_TEST_S3");

@@ -18,7 +18,7 @@ use shared::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, ReceiveError,
             Receiver, SignedPut, UploadDoors, UploadGrant,
         },
     },
@@ -148,6 +148,10 @@ impl Objects for Store {
         // A server has its own clock.
         listing.found.iter_mut().for_each(|listed| listed.at = listed.at.map(|at| at - self.later));
         Ok(listing)
+    }
+
+    async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        self.world.objects.keep(key, size_bytes).await
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

@@ -16,6 +16,7 @@
 mod access;
 mod api;
 mod doors;
+mod keeping;
 mod large;
 mod listing;
 mod reading;
@@ -27,13 +28,16 @@ use google_cloud_storage::client::Storage;
 
 use self::access::Access;
 pub use self::access::{GcsCredentials, GcsError};
-use self::api::{Api, Refusal};
+use self::{
+    api::{Api, Refusal},
+    keeping::Keeping,
+};
 use crate::{
     domain::{ids::UploadId, upload::ObjectKey},
     ports::{
         large_objects::LargeObjects,
         objects::{
-            Area, Download, DownloadRequest, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
+            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
             UploadGrant,
         },
     },
@@ -166,6 +170,10 @@ impl Objects for GcsObjects {
             Refusal::Other(error) => unavailable(error),
             Refusal::NotFound | Refusal::Condition => unavailable("the object store lists nothing"),
         })
+    }
+
+    async fn keep(&self, key: &ObjectKey, _: u64) -> Result<Box<dyn Draft>, ObjectError> {
+        Ok(Box::new(Keeping::begin(self.clone(), *key)))
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

@@ -25,7 +25,7 @@ pub async fn what_is_stored_is_listed_with_size_and_age(fixture: &impl Fixture) 
     assert_eq!(all(&store, Area::Objects, 10).await, []);
     store.stage(upload(1), CONTENT).await;
     store.objects.promote(upload(1)).await.unwrap();
-    store.lock(upload(2), b"other").await;
+    store.write(ObjectKey::Escrow(upload(2), 1), b"other").await;
     let staged = all(&store, Area::Staging, 10).await;
     let [staged] = staged.as_slice() else { panic!("{staged:?}") };
     assert_eq!(staged.thing, Thing::Object(ObjectKey::Staging(upload(1))));
@@ -36,7 +36,7 @@ pub async fn what_is_stored_is_listed_with_size_and_age(fixture: &impl Fixture) 
         keys,
         [
             (Thing::Object(ObjectKey::Copied(upload(1))), CONTENT.len() as u64),
-            (Thing::Object(ObjectKey::Locked(upload(2))), 5),
+            (Thing::Object(ObjectKey::Escrow(upload(2), 1)), 5),
         ]
     );
     for listed in objects.iter().chain([staged]) {
@@ -52,7 +52,7 @@ pub async fn a_list_in_pages_has_everything_once(fixture: &impl Fixture) {
     for number in 1..=5 {
         store.stage(upload(number), CONTENT).await;
         store.objects.promote(upload(number)).await.unwrap();
-        store.lock(upload(number), CONTENT).await;
+        store.write(ObjectKey::Escrow(upload(number), 1), CONTENT).await;
     }
     let whole = all(&store, Area::Objects, 100).await;
     assert_eq!(whole.len(), 10);
@@ -66,11 +66,11 @@ pub async fn what_was_erased_is_gone(fixture: &impl Fixture) {
     let store = Store::of(fixture);
     store.stage(upload(1), CONTENT).await;
     store.objects.promote(upload(1)).await.unwrap();
-    store.lock(upload(1), CONTENT).await;
+    store.write(ObjectKey::Escrow(upload(1), 1), CONTENT).await;
     for _ in 0..2 {
-        store.objects.erase(&ObjectKey::Locked(upload(1))).await.unwrap();
+        store.objects.erase(&ObjectKey::Escrow(upload(1), 1)).await.unwrap();
     }
-    assert!(store.objects.stat(&ObjectKey::Locked(upload(1))).await.is_err());
+    assert!(store.objects.stat(&ObjectKey::Escrow(upload(1), 1)).await.is_err());
     let left: Vec<_> = all(&store, Area::Objects, 10).await.into_iter().map(|listed| listed.thing).collect();
     assert_eq!(left, [Thing::Object(ObjectKey::Copied(upload(1)))]);
 }

@@ -19,8 +19,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
 /// The wait before the second attempt; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// What every copy and composition is, whatever its uploader said of it.
-const OCTETS: &str = "application/octet-stream";
+/// What every copy, composition and object of our own is, whatever its uploader said of it.
+pub(super) const OCTETS: &str = "application/octet-stream";
 
 /// An object as the store lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
