@@ -1,7 +1,7 @@
 //! Logs: one line of JSON per request and one per failure, on standard error.
 //!
-//! A subscriber of our own, since the one that everybody uses took a third of what a function spends on a decision from
-//! memory. It knows no spans: nobody here opens any, and those of libraries are not shown.
+//! A subscriber of our own: the one that everybody uses was a good part of what a warm decision costs a function beyond
+//! an empty invocation (`docs/performance.md`). It knows no spans: nobody here opens any, and those of libraries are not shown.
 
 use std::{
     fmt::{Debug, Display},
