@@ -57,8 +57,22 @@ def listen_on_loopback_only():
     endpoints.TCP4ServerEndpoint.__init__ = on_loopback
 
 
+def load_services_one_at_a_time():
+    """It says that a service is loaded just before its operations can be asked: whoever asks then gets a 501."""
+    from localstack.aws.handlers.service_plugin import ServiceLoader
+
+    original, lock = ServiceLoader.require_service, threading.RLock()
+
+    def alone(self, *arguments):
+        with lock:
+            return original(self, *arguments)
+
+    ServiceLoader.require_service = alone
+
+
 threading.Thread(target=end_with_input, daemon=True).start()
 listen_on_loopback_only()
+load_services_one_at_a_time()
 
 from localstack.runtime.main import main  # noqa: E402
 
