@@ -65,11 +65,19 @@ pub enum JsonError {
     NotAnObject(&'static str),
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Everything that this thread has had read, for the tests of what is read when.
+    pub(crate) static READ: std::cell::RefCell<Vec<Vec<u8>>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Reads one strict JSON object.
 ///
 /// # Errors
 /// [`JsonError`] where the bytes break one of the rules of this module.
 pub fn parse_object(bytes: &[u8]) -> Result<Object, JsonError> {
+    #[cfg(test)]
+    READ.with_borrow_mut(|read| read.push(bytes.to_owned()));
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     if text.starts_with('\u{feff}') {
         return Err(JsonError::ByteOrderMark);

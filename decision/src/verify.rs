@@ -21,6 +21,7 @@ pub use self::clock::accepted_when_issued;
 pub use self::location::LocationError;
 pub use self::members::MemberError;
 pub use self::refusal::Refusal;
+use self::signer::{Signer, Window};
 use crate::json;
 use crate::jws::TYP_DECISION;
 use crate::keyset::Keyset;
@@ -116,12 +117,8 @@ impl Facts {
 /// # Errors
 /// [`Refusal`], for the first check that fails.
 pub fn verify(token: &str, keyset: &Keyset, expected: &Expected) -> Result<Verified, Refusal> {
-    token::step_1_size(token)?;
-    let parts = token::step_2_segments(token)?;
-    let header = token::step_3_header(&parts.header, TYP_DECISION)?;
-    let signer = signer::step_4_signer(&header, keyset, expected)?;
-    token::step_5_signature(&parts, signer.public())?;
-    let object = json::parse_object(&parts.payload).map_err(Refusal::PayloadJson)?;
+    let (signer, received) = steps_1_to_5(token, keyset, expected, Window::At(expected.now))?;
+    let object = json::parse_object(&received).map_err(Refusal::PayloadJson)?;
     let claims = claims::step_6_payload(&object)?;
     answer::step_7_trust(&signer, keyset, expected)?;
     answer::step_8_question(&claims, expected)?;
@@ -142,5 +139,20 @@ pub fn verify(token: &str, keyset: &Keyset, expected: &Expected) -> Result<Verif
         artifact,
     };
     let not_text = |_| Refusal::PayloadJson(json::JsonError::NotUtf8);
-    Ok(Verified { payload_json: String::from_utf8(parts.payload).map_err(not_text)?, payload })
+    Ok(Verified { payload_json: String::from_utf8(received).map_err(not_text)?, payload })
+}
+
+/// Steps 1 to 5: who signed the token, and its payload, of which nothing was read before its signature held.
+fn steps_1_to_5<'a>(
+    token: &str,
+    keyset: &'a Keyset,
+    expected: &Expected,
+    window: Window,
+) -> Result<(Signer<'a>, Vec<u8>), Refusal> {
+    token::step_1_size(token)?;
+    let parts = token::step_2_segments(token)?;
+    let header = token::step_3_header(&parts.header, TYP_DECISION)?;
+    let signer = signer::step_4_signer(&header, keyset, &expected.issuer, window)?;
+    let payload = parts.signed_by(signer.public()).map_err(Refusal::Signature)?;
+    Ok((signer, payload))
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use client::{UpdateError, Updater};
-use decision::Keyset;
+use decision::{Alg, Keyset};
 use serde_json::json;
 
-use crate::world::{NOW, TEN_YEARS, TestClock, World, keyset, new_key};
+use crate::world::{Instead, NOW, TEN_YEARS, TestClock, World, keyset, new_key};
 
 fn is_clock(error: &UpdateError, local: i64) -> bool {
     error.code() == "CLOCK"
@@ -27,6 +27,42 @@ async fn a_clock_that_is_wrong_by_ten_years_is_told_from_everything_else() {
         let error = updater.check().await.unwrap_err();
         assert!(is_clock(&error, now), "{now}: {error:?}");
         assert!(clock.waits().is_empty());
+        assert!(!state.path().join("state.json").exists(), "the state has changed");
+    }
+}
+
+#[tokio::test]
+async fn under_a_delegation_a_clock_that_is_wrong_by_ten_years_is_told_too() {
+    for alg in [Alg::Es256, Alg::EdDsa] {
+        let world = World::new().await;
+        world.delegate(alg);
+        for now in [NOW - TEN_YEARS, NOW + TEN_YEARS, NOW - 361, NOW + 3_540, 0, i64::MAX] {
+            let state = tempfile::tempdir().unwrap();
+            let (updater, clock) = at(&world, state.path(), now);
+            let error = updater.check().await.unwrap_err();
+            assert!(is_clock(&error, now), "{now}: {error:?}");
+            assert!(clock.waits().is_empty());
+            assert!(!state.path().join("state.json").exists(), "the state has changed");
+        }
+        let state = tempfile::tempdir().unwrap();
+        at(&world, state.path(), NOW).0.check().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_signed_is_no_proof_about_the_clock() {
+    let world = World::new().await;
+    let codes = [(NOW - TEN_YEARS, "DELEGATION_NOT_YET_VALID"), (NOW + TEN_YEARS, "DELEGATION_EXPIRED")];
+    for (now, expected) in codes {
+        let state = tempfile::tempdir().unwrap();
+        let (updater, _) = at(&world, state.path(), now);
+        world.told.lock().unwrap().process = None;
+        world.once(Instead::Forged);
+        assert_eq!(updater.check().await.unwrap_err().code(), "SIGNATURE", "{now}");
+        // A delegation that was seen elsewhere is good, whoever sends it along.
+        world.delegate(Alg::EdDsa);
+        world.once(Instead::Forged);
+        assert_eq!(updater.check().await.unwrap_err().code(), expected, "{now}");
         assert!(!state.path().join("state.json").exists(), "the state has changed");
     }
 }
@@ -62,7 +98,7 @@ async fn without_a_nonce_an_old_answer_is_an_old_answer_and_ten_years_are_still_
 #[tokio::test]
 async fn a_wrong_clock_is_told_through_a_rotation_too() {
     let world = World::new().await;
-    let old = world.rotate(new_key(decision::Alg::EdDsa));
+    let old = world.rotate(new_key(Alg::EdDsa));
     let second = keyset(2, 1, &[&old, &world.signer()]);
     world.serve_keyset(2, world.signed(&second, &[0, 1]));
     for now in [NOW - TEN_YEARS, NOW + TEN_YEARS] {
@@ -76,7 +112,7 @@ async fn a_wrong_clock_is_told_through_a_rotation_too() {
 async fn what_another_key_signed_is_no_proof_about_the_clock() {
     let world = World::new().await;
     let state = tempfile::tempdir().unwrap();
-    _ = world.rotate(new_key(decision::Alg::Es256));
+    _ = world.rotate(new_key(Alg::Es256));
     let (updater, _) = at(&world, state.path(), NOW + TEN_YEARS);
     assert_eq!(updater.check().await.unwrap_err().code(), "KID_UNKNOWN");
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use client::{Clock, Updater, UpdaterBuilder};
+use decision::delegation::Delegation;
 use decision::keyset::KeysetKey;
 use decision::root::{Draft, Root};
 use decision::sign::LocalKey;
@@ -63,6 +64,8 @@ pub(crate) enum Instead {
     Body(&'static str),
     /// A signed decision with members changed (`null` takes one out).
     Claims(Value),
+    /// A decision whose signature is not that of the key which it names.
+    Forged,
 }
 
 #[derive(Default)]
@@ -73,6 +76,8 @@ pub(crate) struct Told {
     pub(crate) keysets: BTreeMap<u64, Vec<u8>>,
     pub(crate) asked: Vec<Value>,
     pub(crate) keysets_asked: Vec<String>,
+    /// The key of the process, where it signs with one, under a delegation from a minute ago for an hour.
+    pub(crate) process: Option<LocalKey>,
 }
 
 /// The deployment.
@@ -115,6 +120,11 @@ impl World {
     /// Offers version 1.5.0 with these bytes at this URL.
     pub(crate) fn offer(&self, url: &str, bytes: &[u8]) {
         self.say(offer(url, bytes));
+    }
+
+    /// Signs with a key of the process from now on, for which the keyset's key vouches.
+    pub(crate) fn delegate(&self, alg: Alg) {
+        self.told.lock().unwrap().process = Some(new_key(alg));
     }
 
     pub(crate) fn asked(&self) -> Vec<Value> {
@@ -222,6 +232,7 @@ async fn decide(State(service): State<Service>, Json(question): Json<Value>) -> 
         told.asked.push(question.clone());
         (told.instead.pop_front(), told.claims.clone())
     };
+    let mut forged = false;
     match instead {
         None => {}
         Some(Instead::Status(status, retry_after)) => {
@@ -234,8 +245,12 @@ async fn decide(State(service): State<Service>, Json(question): Json<Value>) -> 
         }
         Some(Instead::Body(body)) => return body.into_response(),
         Some(Instead::Claims(more)) => merge(&mut claims, &more),
+        Some(Instead::Forged) => forged = true,
     }
-    let token = service.sign(&question, &claims);
+    let mut token = service.sign(&question, &claims);
+    if forged {
+        token.replace_range(token.rfind('.').unwrap() + 1.., &"A".repeat(86));
+    }
     Json(json!({"decisions": [{"action": "the mirror is not read", "signature": token}]})).into_response()
 }
 
@@ -252,12 +267,21 @@ impl Service {
             }
         }
         merge(&mut payload, claims);
-        let key = self.signer.lock().unwrap();
-        let header = jws::encode_header(key.alg(), key.kid(), None);
-        let input = jws::signing_input(&header, payload.to_string().as_bytes());
-        let signature = key.sign(input.as_bytes()).unwrap();
-        jws::compact(input, &signature)
+        let (trusted, told) = (self.signer.lock().unwrap(), self.told.lock().unwrap());
+        let dlg = told.process.as_ref().map(|process| {
+            let issuer = self.base_url.as_str().into();
+            let delegation = Delegation::new(issuer, process.public(), NOW - 60, NOW + 3_540).unwrap();
+            signed(&trusted, delegation.signing_input(trusted.alg(), trusted.kid()).unwrap())
+        });
+        let key = told.process.as_ref().unwrap_or(&trusted);
+        let header = jws::encode_header(key.alg(), key.kid(), dlg.as_deref());
+        signed(key, jws::signing_input(&header, payload.to_string().as_bytes()))
     }
+}
+
+fn signed(key: &LocalKey, input: String) -> String {
+    let signature = key.sign(input.as_bytes()).unwrap();
+    jws::compact(input, &signature)
 }
 
 fn merge(into: &mut Value, more: &Value) {

@@ -249,6 +249,20 @@ impl Refusal {
         }
     }
 
+    /// Whether a time did not fit: the clock that was looked at may be wrong. At another time the verdict may be another.
+    pub const fn is_about_time(&self) -> bool {
+        matches!(
+            self,
+            Self::DelegationNotYetValid { .. }
+                | Self::DelegationExpired { .. }
+                | Self::KeysetExpired { .. }
+                | Self::KeyNotYetValid { .. }
+                | Self::KeyExpired { .. }
+                | Self::IssuedInFuture { .. }
+                | Self::Expired { .. }
+        )
+    }
+
     /// Whether a newer keyset could change the verdict: fetch it once, verify it, ask once more, then fail.
     pub const fn wants_newer_keyset(&self) -> bool {
         let epoch_ahead = matches!(self, Self::Epoch { found, expected } if *found > *expected);

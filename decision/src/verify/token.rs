@@ -4,16 +4,27 @@ use super::members::{MemberError, Members};
 use super::refusal::{Refusal, shown};
 use crate::base64url;
 use crate::json;
-use crate::jwk::PublicKey;
+use crate::jwk::{BadSignature, PublicKey};
 use crate::jws::{MAX_HEADER_BYTES, MAX_TOKEN_BYTES, TYP_DECISION};
 
 /// The three parts, decoded, and the received text that the signature is over.
+///
+/// INVARIANT: the payload leaves this module through [`Parts::signed_by`] alone, so nobody can read one whose signature
+/// does not hold.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
-    pub(super) signing_input: &'a str,
+    signing_input: &'a str,
     pub(super) header: Vec<u8>,
-    pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Parts<'_> {
+    /// The payload, once its signature was found to be of `key`, over the bytes as they were received.
+    pub(super) fn signed_by(self, key: &PublicKey) -> Result<Vec<u8>, BadSignature> {
+        key.verify(self.signing_input.as_bytes(), &self.signature)?;
+        Ok(self.payload)
+    }
 }
 
 /// The members of a header, read and not yet believed.
@@ -69,9 +80,4 @@ fn read_header<'a>(members: &Members<'a>, typ: &str) -> Result<(Header, &'a str)
     let dlg = members.text_if("dlg")?.map(str::to_owned);
     let header = Header { alg: members.text("alg")?.to_owned(), kid: members.text("kid")?.to_owned(), dlg };
     Ok((header, members.text("typ")?))
-}
-
-/// Step 5: the signature, over the bytes as they were received.
-pub(super) fn step_5_signature(parts: &Parts<'_>, key: &PublicKey) -> Result<(), Refusal> {
-    key.verify(parts.signing_input.as_bytes(), &parts.signature).map_err(Refusal::Signature)
 }

@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use crate::fixture::{ISSUER, NOW, World, code, new_key, set, sign_raw, world, world_of};
 
 /// What a delegation to `key` says.
-fn grant(key: &LocalKey) -> Value {
+pub(crate) fn grant(key: &LocalKey) -> Value {
     json!({"v": 1, "iss": ISSUER, "scope": "update-decision", "jwk": key.public().to_jwk(), "nbf": NOW - 60, "exp": NOW + 3_540})
 }
 
-fn delegation_header(key: &LocalKey) -> String {
+pub(crate) fn delegation_header(key: &LocalKey) -> String {
     format!(r#"{{"alg":"{}","kid":"{}","typ":"signing-delegation+jws"}}"#, key.alg(), key.kid())
 }
 
 /// The world's payload, signed by `key` under `dlg`.
-fn delegated(world: &World, key: &LocalKey, dlg: &str) -> String {
+pub(crate) fn delegated(world: &World, key: &LocalKey, dlg: &str) -> String {
     let input = jws::signing_input(
         &jws::encode_header(key.alg(), key.kid(), Some(dlg)),
         world.payload.to_string().as_bytes(),

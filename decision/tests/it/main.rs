@@ -11,6 +11,7 @@
 
 mod answers;
 mod budget;
+mod clock;
 mod delegated;
 mod edges;
 mod fixture;
