@@ -66,7 +66,9 @@ pub struct Limits {
     pub min_bytes_per_second: u64,
     /// Over which time the rate is measured, the wait for the first byte included; 30 seconds by default.
     pub window: Duration,
-    /// How long one call may take in all; six hours by default.
+    /// How long one call may take in all, pauses between its tries included; six hours by default. A pause that would
+    /// end later is not begun: a busy mirror that says nothing asks for 30 to 40 seconds, so with less than that left
+    /// its refusal is the outcome at once.
     pub max_duration: Duration,
 }
 

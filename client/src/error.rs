@@ -2,6 +2,9 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+/// What 429 and 503 without `Retry-After` ask for: a gateway's own ones have none.
+const UNSAID_PAUSE: Duration = Duration::from_secs(30);
+
 /// Why asking or downloading failed. None of these ever means "no update".
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -121,11 +124,12 @@ impl ClientError {
         }
     }
 
-    /// How long the other side asks to wait before the same call, where it does.
+    /// How long to wait before the same call where the other side is busy (429 or 503): what `Retry-After` says, half a
+    /// minute where it says nothing. Who comes back by itself adds some seconds of chance.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { status: 429 | 503, retry_after_seconds, .. } => {
-                retry_after_seconds.map(Duration::from_secs)
+                Some(retry_after_seconds.map_or(UNSAID_PAUSE, Duration::from_secs))
             }
             _ => None,
         }

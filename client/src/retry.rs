@@ -1,4 +1,4 @@
-//! When to ask again: after a pause with full jitter, or when the other side says.
+//! When to ask again: after a pause with full jitter, or, where the other side is busy, when it says.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{ClientError, Clock};
 const MAX_TRIES: u32 = 4;
 /// The longest first pause; each later one may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause that nobody asked for.
+/// The longest pause after another failure than that the other side is busy.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest pause that is waited out where the other side asked for it. Longer ones are the caller's.
+/// The longest pause that is waited out where the other side is busy. Longer ones are the caller's.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is spread on top of a pause that the other side asked for, so that not everybody is back in one second.
+/// What is spread on top of the pause that a busy side wants, so that not everybody is back in one second.
 const SPREAD: Duration = Duration::from_secs(10);
 
 /// How long to wait before try number `tries + 1`, nothing where it is no use or would take too long.
@@ -99,6 +99,26 @@ mod tests {
         }
         assert_eq!(pause(&refused(503, Some(61)), 1), None, "that is the caller's to wait");
         assert_eq!(pause(&refused(503, Some(0)), 1), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_busy_side_that_says_nothing_is_left_alone_for_half_a_minute_each_time() {
+        let pauses = |status: u16, tries: u32| -> Vec<u128> {
+            (0..200).map(|_| pause(&refused(status, None), tries).unwrap().as_millis()).collect()
+        };
+        for status in [429, 503] {
+            for tries in 1..4 {
+                let pauses = pauses(status, tries);
+                assert!(pauses.iter().all(|pause| (30_000..=40_000).contains(pause)), "{pauses:?}");
+                assert!(
+                    pauses.iter().any(|pause| *pause < 33_000) && pauses.iter().any(|pause| *pause > 37_000)
+                );
+            }
+            assert_eq!(pause(&refused(status, None), 4), None);
+        }
+        for status in [500, 502, 504] {
+            assert!(pauses(status, 1).iter().all(|pause| *pause <= 1_000), "{status}");
+        }
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Updater {
     /// higher epoch or an expired keyset lead to the signed keyset, once. What is believed is remembered on disk before
     /// this returns; after a failure the state is as it was, but for a newer keyset.
     ///
+    /// Each request is tried four times at most, and each try takes a minute at most. Between tries it waits up to 1, 2
+    /// and 4 seconds; where the service is busy (429 or 503) as long as `Retry-After` says, half a minute where it says
+    /// nothing, and up to ten seconds more; it does not wait where `Retry-After` is above a minute. A service that stays
+    /// busy and says nothing is thus given up after some two minutes. Whoever has less time drops the future.
+    ///
     /// # Errors
     /// [`UpdateError`]. None of them ever means "no update".
     pub async fn check(&self) -> Result<Checked, UpdateError> {

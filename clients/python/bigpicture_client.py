@@ -63,6 +63,7 @@ MAX_DECISION_SECONDS = 86_400
 MAX_DELEGATION_SECONDS = 3_600
 MAX_ANSWER_BYTES = 262_144
 MAX_REDIRECTS = 5
+PATIENCE_SECONDS = 60
 MAX_KEYSET_BYTES = 1_048_576
 MAX_KEYSET_STEPS = 1_000
 MAX_ROOT_KEYS = 32
@@ -1195,8 +1196,9 @@ def _transport_error(url: str, error: Exception) -> BigPictureError:
 
 
 def _retry_after(headers: Any) -> int:
+    """For how many seconds a busy server wants to be left alone: half a minute and a little chance where it says nothing."""
     text = headers.get("Retry-After") or ""
-    return min(int(text), 86_400) if re.fullmatch(r"[0-9]{1,9}", text) else random.randint(15, 45)
+    return min(int(text), 86_400) if re.fullmatch(r"[0-9]{1,9}", text) else random.randint(30, 40)
 
 
 # --- The client -------------------------------------------------------------------------------------------------------
@@ -1395,7 +1397,7 @@ class Client:
 
     def _fill(self, file: Any, artifact: dict[str, Any], end: float) -> None:
         """Makes `file` as long as was signed, going on where it ends."""
-        size, trouble = artifact["size_bytes"], ""
+        size, trouble, pause = artifact["size_bytes"], "", 0.0
         for attempt in range(self.attempts):
             have = file.seek(0, os.SEEK_END)
             if have == size:
@@ -1405,11 +1407,17 @@ class Client:
             if shutil.disk_usage(os.path.dirname(os.path.abspath(file.name))).free < size - have:
                 raise DownloadError(f"the download needs {size - have} bytes of free space", "make room and try again")
             if attempt:
-                self.sleep(random.uniform(0, min(2**attempt, max(end - time.monotonic(), 0))))
+                self.sleep(min(pause, max(end - time.monotonic(), 0)))
             if time.monotonic() >= end:
                 break
+            pause = random.uniform(0, 2 ** (attempt + 1))
             try:
                 self._fetch(file, have, artifact, end)
+            except TryLaterError as error:
+                pause = error.retry_after
+                if pause > min(PATIENCE_SECONDS, end - time.monotonic()):
+                    raise
+                trouble = f": {error.what}"
             except TransportError as error:
                 trouble = f": {error.what}"
             file.flush()
@@ -1429,7 +1437,9 @@ class Client:
             ):
                 file.truncate(0)  # what is kept does not fit what is there: the next attempt begins anew
                 return
-            if status in (429, 500, 502, 503, 504):
+            if status in (429, 503):
+                raise TryLaterError(f"`{_host(url)}` is busy (status {status})", _retry_after(response.headers))
+            if status in (500, 502, 504):
                 raise TransportError(f"`{_host(url)}` answered with status {status}")
             if status not in (200, 206) or (status == 206 and not have):
                 raise DownloadError(f"`{_host(url)}` answered with status {status}", "ask for a new decision")

@@ -1126,6 +1126,13 @@ class Asking(OverHttp):
             self.client().check()
         self.assertEqual(caught.exception.retry_after, 17)
 
+    def test_a_busy_server_that_says_nothing_wants_half_a_minute(self) -> None:
+        for status in (429, 503):
+            self.places["/v1/decision"] = lambda place, status=status: place.answer(status, b"")
+            with self.assertRaises(bp.TryLaterError) as caught:
+                self.client().check()
+            self.assertTrue(30 <= caught.exception.retry_after <= 40)
+
     def test_a_server_that_is_away_or_never_ends_is_a_transport_error(self) -> None:
         def drip(place: Places) -> None:
             while True:
@@ -1565,6 +1572,30 @@ class Downloading(OverHttp):
         troubles = [503, 500]
         self.places["/file"] = lambda place: place.answer(troubles.pop(), b"") if troubles else self.serve(place)
         self.assertEqual(self.read(self.downloaded()), self.bytes)
+
+    def test_a_busy_mirror_is_left_alone_for_half_a_minute_and_a_broken_one_for_a_moment(self) -> None:
+        troubles = [(503, {"Retry_After": 7}), (502, {}), (429, {}), (503, {})]
+
+        def trouble(place: Places) -> None:
+            if not troubles:
+                return self.serve(place)
+            status, headers = troubles.pop()
+            return place.answer(status, b"", **headers)
+
+        self.places["/file"] = trouble
+        self.assertEqual(self.read(self.downloaded()), self.bytes)
+        self.assertEqual(len(self.naps), 4)
+        self.assertTrue(all(30 <= nap <= 40 for nap in self.naps[:2]), self.naps)
+        self.assertLessEqual(self.naps[2], 8)
+        self.assertEqual(self.naps[3], 7)
+
+    def test_a_busy_mirror_is_not_waited_for_beyond_patience_and_time(self) -> None:
+        for headers, seconds in (({}, 20), ({"Retry_After": 61}, 3_600)):
+            self.naps.clear()
+            self.places["/file"] = lambda place, headers=headers: place.answer(503, b"", **headers)
+            with self.assertRaises(bp.TryLaterError):
+                self.downloaded(download_seconds=seconds)
+            self.assertEqual(self.naps, [])
 
     def test_a_kept_part_that_does_not_fit_is_thrown_away(self) -> None:
         self.places["/file"] = self.serve

@@ -104,6 +104,24 @@ async fn a_busy_service_is_asked_again_when_it_says() {
 }
 
 #[tokio::test]
+async fn a_busy_service_that_says_nothing_is_left_alone_for_half_a_minute_and_given_up_after_the_fourth_try()
+{
+    let world = World::new().await;
+    let state = tempfile::tempdir().unwrap();
+    let clock = TestClock::at(NOW);
+    let updater = world.builder(state.path(), clock.clone()).build().unwrap();
+    for status in [503, 429, 503, 429] {
+        world.once(Instead::Status(status, None));
+    }
+    let UpdateError::Client(error) = updater.check().await.unwrap_err() else { panic!("it was no refusal") };
+    assert!(error.retryable());
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+    let waits: Vec<u128> = clock.waits().iter().map(Duration::as_millis).collect();
+    assert_eq!((waits.len(), world.asked().len()), (3, 4), "{waits:?}");
+    assert!(waits.iter().all(|wait| (30_000..=40_000).contains(wait)), "{waits:?}");
+}
+
+#[tokio::test]
 async fn a_service_that_asks_for_an_hour_gets_it_from_the_caller() {
     let world = World::new().await;
     let state = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use client::{ClientError, Downloaded, Limits, Progress, UpdateError, Updater};
 use serde_json::json;
@@ -15,6 +16,7 @@ use crate::world::{NOW, TestClock, World, bytes};
 pub(crate) struct Job {
     pub(crate) world: World,
     pub(crate) updater: Updater,
+    pub(crate) clock: Arc<TestClock>,
     pub(crate) folder: tempfile::TempDir,
     _state: tempfile::TempDir,
 }
@@ -24,9 +26,9 @@ impl Job {
         let world = World::new().await;
         world.offer(url, wanted);
         let state = tempfile::tempdir().unwrap();
-        let builder = world.builder(state.path(), TestClock::at(NOW)).limits(limits);
-        let updater = builder.build().unwrap();
-        Self { world, updater, folder: tempfile::tempdir().unwrap(), _state: state }
+        let clock = TestClock::at(NOW);
+        let updater = world.builder(state.path(), clock.clone()).limits(limits).build().unwrap();
+        Self { world, updater, clock, folder: tempfile::tempdir().unwrap(), _state: state }
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
@@ -108,6 +110,34 @@ async fn a_break_is_gone_on_from_with_the_entity_tag_of_what_is_there() {
     );
     assert_eq!(asked[3].if_range.as_deref(), Some("\"e-1\""));
     assert_eq!(job.left(), ["editor.deb"]);
+}
+
+#[tokio::test]
+async fn a_busy_mirror_is_left_alone_for_half_a_minute_and_a_broken_one_for_a_moment() {
+    let wanted = bytes(12, 10_000);
+    let (served, round) = (wanted.clone(), Arc::new(AtomicUsize::new(0)));
+    let heads = ["503 Service Unavailable", "429 Too Many Requests", "502 Bad Gateway"];
+    let mirror = Mirror::start(move |asked| match heads.get(round.fetch_add(1, Ordering::SeqCst)) {
+        Some(head) => Reply::new(&format!("{head}\r\nContent-Length: 0"), b"", Then::Close),
+        None => Reply::good(asked, &served, "\"e\""),
+    })
+    .await;
+    let job = Job::new(&mirror.url(), &wanted, Limits::default()).await;
+    job.download().await.unwrap();
+    let waits: Vec<u128> = job.clock.waits().iter().map(Duration::as_millis).collect();
+    assert_eq!(waits.len(), 3, "{waits:?}");
+    assert!(waits[..2].iter().all(|wait| (30_000..=40_000).contains(wait)) && waits[2] <= 4_000, "{waits:?}");
+}
+
+#[tokio::test]
+async fn a_busy_mirror_is_not_waited_for_beyond_the_time_of_a_download() {
+    let mirror =
+        Mirror::start(|_| Reply::new("503 Service Unavailable\r\nContent-Length: 0", b"", Then::Close)).await;
+    let limits = Limits { max_duration: Duration::from_secs(29), ..Limits::default() };
+    let job = Job::new(&mirror.url(), &bytes(13, 10), limits).await;
+    let error = client_error(job.download().await);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+    assert!(job.clock.waits().is_empty() && mirror.asked().len() == 1, "{:?}", job.clock.waits());
 }
 
 #[tokio::test]
