@@ -69,7 +69,8 @@ impl Updater {
     /// Asks what to do, and believes nothing that is not signed for this question.
     ///
     /// Asks with a nonce where the keyset says so, and checks the answer in the order of the format's description. An
-    /// answer that may be an older server's is asked for again after 30 seconds, twice at most. An unknown key, a
+    /// answer that may be an older server's, with a lower epoch or `seq`, is asked for again after 30 seconds, twice at
+    /// most. An unknown key, a
     /// higher epoch or an expired keyset lead to the signed keyset, once. What is believed is remembered on disk before
     /// this returns; after a failure the state is as it was, but for a newer keyset.
     ///

@@ -201,15 +201,16 @@ class QuestionError(VerifyError):
 
 
 class OlderAnswerError(VerifyError):
-    """Step 11: older than what was accepted before."""
+    """Step 11: older than what was accepted before, or of an epoch before the keyset's."""
 
     advice = "a server may be behind: ask again later, and report it to the publisher if it stays"
 
 
 class EpochError(VerifyError):
-    """Step 11: the decision belongs to another epoch than the keyset."""
+    """Step 11: the decision belongs to a later epoch than the keyset."""
 
     advice = "get the newest keyset from the publisher"
+    renew = True
 
 
 class OfferError(VerifyError):
@@ -868,7 +869,7 @@ def _check_revision(payload: dict[str, Any], keyset: Keyset, stored: tuple[int, 
         raise FormatError(11, "`epoch` or `seq` is no integer from 1 on")
     if epoch != keyset.epoch:
         what = f"the decision is of epoch {epoch} and the keyset of epoch {keyset.epoch}"
-        raise EpochError(11, what, renew=epoch > keyset.epoch)
+        raise EpochError(11, what) if epoch > keyset.epoch else OlderAnswerError(11, what)
     if stored is not None and (epoch, seq) < tuple(stored):
         raise OlderAnswerError(11, f"the decision is number {epoch}.{seq}, and {stored[0]}.{stored[1]} was accepted")
 

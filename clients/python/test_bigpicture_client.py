@@ -435,8 +435,8 @@ class Answers(Verifying):
             self.refused(11, bp.OlderAnswerError, self.signed(), stored=stored)
         for stored in (None, (3, 42), (3, 41), (2, 2**53 - 1)):
             self.verify(self.signed(), stored=stored)
-        for epoch in (2, 4):
-            self.refused(11, bp.EpochError, self.signed(epoch=epoch))
+        self.assertTrue(self.refused(11, bp.EpochError, self.signed(epoch=4)).renew)
+        self.assertFalse(self.refused(11, bp.OlderAnswerError, self.signed(epoch=2)).renew)
         for change in (
             {"seq": 0},
             {"seq": -1},
@@ -1282,9 +1282,24 @@ class Following(Signed, OverHttp):
             self.client().check()
         self.offer = {"epoch": 3, "seq": 99}
         self.key = self.second
-        with self.assertRaises(bp.EpochError):
+        with self.assertRaises(bp.OlderAnswerError):
             self.client().check()
         self.assertNotIn(self.paths[10], self.requests(), "neither is a reason to look for a newer one")
+
+    def test_a_server_that_has_not_heard_of_a_new_epoch_is_asked_again_and_the_state_kept(self) -> None:
+        both = {**self.with_keys(self.first.in_keyset(), self.second.in_keyset()), "epoch": 4}
+        self.shipped = bp.SignedKeyset.pin(self.file(7, **both))
+        self.offer = {"epoch": 4, "seq": 1}
+        client = self.client()
+        client.check()
+        self.offer = {"epoch": 3, "seq": 99}
+        self.requests()
+        with self.assertRaises(bp.OlderAnswerError):
+            client.check()
+        self.assertEqual((self.naps, self.requests()), ([30, 30], ["/v1/decision"] * 3))
+        self.assertEqual(client.state.read(self.question.scope), (4, 1))
+        client.sleep = lambda _: self.offer.update(epoch=4, seq=2)
+        self.assertEqual(client.check().revision, (4, 2))
 
     def test_a_known_key_in_a_higher_epoch_is_a_reason_to_look(self) -> None:
         both = self.with_keys(self.first.in_keyset(), self.second.in_keyset())

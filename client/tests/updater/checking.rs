@@ -76,6 +76,32 @@ async fn an_older_server_is_asked_again_and_a_newer_answer_believed() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_not_heard_of_a_new_epoch_is_asked_again_and_the_state_kept() {
+    let world = World::new().await;
+    let state = tempfile::tempdir().unwrap();
+    world.say(json!({"epoch": 2, "seq": 1}));
+    world.serve_keyset(2, world.signed(&keyset(2, 2, &[&world.signer()]), &[0, 1]));
+    world.updater(state.path()).check().await.unwrap();
+    let asked_before = world.told.lock().unwrap().keysets_asked.len();
+    let clock = TestClock::at(NOW);
+    let updater = world.builder(state.path(), clock.clone()).build().unwrap();
+    let before = std::fs::read(state.path().join("state.json")).unwrap();
+    // One process hears of it after the first pause, or after the second; the last one never does.
+    for behind in [1, 2] {
+        for _ in 0..behind {
+            world.once(Instead::Claims(json!({"epoch": 1, "seq": 99})));
+        }
+        assert_eq!(updater.check().await.unwrap().decision().payload.epoch, 2);
+    }
+    world.say(json!({"epoch": 1, "seq": 99}));
+    let error = updater.check().await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("EPOCH", true));
+    assert_eq!(clock.waits(), [Duration::from_secs(30); 5]);
+    assert_eq!(std::fs::read(state.path().join("state.json")).unwrap(), before);
+    assert_eq!(world.told.lock().unwrap().keysets_asked.len(), asked_before, "no keyset is looked for");
+}
+
+#[tokio::test]
 async fn each_product_and_tenant_has_a_counter_of_its_own() {
     let world = World::new().await;
     let state = tempfile::tempdir().unwrap();

@@ -269,9 +269,11 @@ impl Refusal {
         epoch_ahead || matches!(self, Self::UnknownKid { .. })
     }
 
-    /// Whether an older server may have answered: keep the state, ask again after 30 seconds, twice at most.
+    /// Whether an older server may have answered, one that has not heard yet of a change or of a new epoch: keep the
+    /// state, ask again after 30 seconds, twice at most.
     pub const fn may_be_older_server(&self) -> bool {
-        matches!(self, Self::Replayed { .. })
+        let epoch_behind = matches!(self, Self::Epoch { found, expected } if *found < *expected);
+        epoch_behind || matches!(self, Self::Replayed { .. } | Self::EpochReplayed { .. })
     }
 }
 
