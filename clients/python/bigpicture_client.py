@@ -67,15 +67,63 @@ PATIENCE_SECONDS = 60
 MAX_KEYSET_BYTES = 1_048_576
 MAX_KEYSET_STEPS = 1_000
 MAX_ROOT_KEYS = 32
+MAX_VERSION_CHARACTERS = 64
 MAX_KEYSET_SIGNATURES = 32
 DEFAULT_MAX_ARTIFACT_BYTES = 5 * 2**30
 DECISION_TYPE = "update-decision+jws"
 DELEGATION_TYPE = "signing-delegation+jws"
 SIGNED_KEYSET_TYPE = "signed-keyset+jws"
-CLAIMS = frozenset(
-    "v iss jti iat exp nonce product_id channel platform arch from_version tenant_id epoch seq action reason release"
-    " artifact crit_claims".split()
-)
+# The members of a decision, of what it holds, and of a delegation: the type, and whether they have to be there.
+CLAIMS: dict[str, tuple[type, bool]] = {
+    "v": (int, True),
+    "iss": (str, True),
+    "jti": (str, True),
+    "iat": (int, True),
+    "exp": (int, True),
+    "nonce": (str, False),
+    "product_id": (str, True),
+    "channel": (str, True),
+    "platform": (str, True),
+    "arch": (str, True),
+    "from_version": (str, True),
+    "tenant_id": (str, False),
+    "epoch": (int, True),
+    "seq": (int, True),
+    "action": (str, True),
+    "reason": (str, True),
+    "release": (dict, False),
+    "artifact": (dict, False),
+    "crit_claims": (list, False),
+}
+RELEASE: dict[str, tuple[type, bool]] = {
+    "release_id": (str, True),
+    "version": (str, True),
+    "channel": (str, False),
+    "floor": (str, False),
+    "allow_downgrade": (bool, False),
+    "critical": (bool, False),
+    "notes_url": (str, False),
+}
+ARTIFACT: dict[str, tuple[type, bool]] = {
+    "artifact_id": (str, True),
+    "sha256": (str, True),
+    "size_bytes": (int, True),
+    "url": (str, True),
+    "installer_type": (str, True),
+    "requires_admin": (bool, False),
+    "file_name": (str, False),
+    "access": (str, False),
+    "verification": (str, False),
+}
+DELEGATION: dict[str, tuple[type, bool]] = {
+    "v": (int, True),
+    "iss": (str, True),
+    "scope": (str, True),
+    "jwk": (dict, True),
+    "nbf": (int, True),
+    "exp": (int, True),
+    "crit_claims": (list, False),
+}
 P256_PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ED25519_PRIME = 2**255 - 19
@@ -304,6 +352,20 @@ def _is_integer(value: Any) -> bool:
     return type(value) is int  # True and False are integers to isinstance
 
 
+def _check_members(value: dict[str, Any], members: dict[str, tuple[type, bool]], within: str = "") -> None:
+    """ValueError unless each known member that is there has its type, and those that have to be there are."""
+    for name, (kind, required) in members.items():
+        if (required or name in value) and type(value.get(name)) is not kind:
+            raise ValueError(f"`{within}{name}` is missing or of the wrong type")
+        if kind is list and not all(isinstance(item, str) for item in value.get(name, [])):
+            raise ValueError(f"`{within}{name}` is no list of names")
+
+
+def _not_understood(value: dict[str, Any], members: dict[str, tuple[type, bool]]) -> str | None:
+    """The first critical claim that is none of `members`."""
+    return next((name for name in value.get("crit_claims", []) if name not in members), None)
+
+
 def _when(seconds: int) -> str:
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -313,7 +375,7 @@ def _when(seconds: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """A version of SemVer 2 whose numbers are at most 2^53-1."""
+    """A version of SemVer 2 of at most 64 characters, whose numbers are at most 2^53-1."""
 
     numbers: tuple[int, int, int]
     pre: tuple[str, ...]
@@ -327,7 +389,8 @@ class Version:
     @staticmethod
     def parse(text: Any) -> Version:
         """The version in `text`, or ValueError."""
-        found = Version._FORM.fullmatch(text) if isinstance(text, str) and len(text) <= 256 else None
+        short = isinstance(text, str) and len(text) <= MAX_VERSION_CHARACTERS
+        found = Version._FORM.fullmatch(text) if short else None
         if not found:
             raise ValueError(f"`{str(text)[:64]}` is no version of SemVer 2")
         pre = tuple(found.group(4).split(".")) if found.group(4) else ()
@@ -389,6 +452,8 @@ class PublicKey:
             numbers = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1())  # refuses what is not on the curve
             return PublicKey("ES256", _thumbprint(jwk, "crv", "kty", "x", "y"), numbers.public_key())
         if kind == ("OKP", "Ed25519", "EdDSA"):
+            if "y" in jwk:
+                raise ValueError("an Ed25519 key has no `y`")
             x = _coordinate(jwk, "x")
             height = int.from_bytes(x, "little") & (2**255 - 1)
             if height < ED25519_PRIME and height not in ED25519_SMALL_ORDER:
@@ -464,6 +529,8 @@ def _keyset(value: dict[str, Any]) -> Keyset:
         raise ValueError("it is no keyset of format 1")
     if not all(_is_integer(value.get(name)) for name in ("version", "epoch", "expires")):
         raise ValueError("`version`, `epoch` and `expires` must be integers")
+    if value["version"] < 1 or value["epoch"] < 1:
+        raise ValueError("`version` and `epoch` begin at 1")
     if not isinstance(value.get("nonces", False), bool):
         raise ValueError("`nonces` must be true or false")
     keys: dict[str, KeysetKey] = {}
@@ -772,15 +839,12 @@ def _delegated_signer(
     if not key.public.signed(signed, signature):
         raise SignatureError(4, "the signature of the delegation is not its key's")
     delegation = _object(4, "delegation", payload_bytes)
-    if not _is_integer(delegation.get("v")) or delegation["v"] != 1:
-        raise DelegationError(4, "the delegation is not of format 1")
-    if delegation.get("iss") != question.issuer or delegation.get("scope") != "update-decision":
-        raise DelegationError(4, "the delegation is for another deployment or another purpose")
+    _check_grant(delegation, question)
     _check_delegation_window(delegation, now)
     try:
-        if not set(delegation.get("jwk") or ()) <= {"kty", "crv", "x", "y", "alg", "use", "kid", "key_ops"}:
-            raise ValueError("the JWK has more than public members")
-        signer = PublicKey.parse(delegation.get("jwk"))
+        if not set(delegation["jwk"]) <= {"kty", "crv", "x", "y", "alg"}:
+            raise ValueError("the JWK has other members than a public key and `alg`")
+        signer = PublicKey.parse(delegation["jwk"])
     except (ValueError, TypeError) as error:
         raise DelegationError(4, f"the delegated key cannot be used: {error}") from error
     if signer.alg != header["alg"] or signer.thumbprint != header["kid"]:
@@ -788,9 +852,23 @@ def _delegated_signer(
     return key, signer, delegation
 
 
+def _check_grant(delegation: dict[str, Any], question: Question) -> None:
+    try:
+        _check_members(delegation, DELEGATION)
+    except ValueError as error:
+        raise DelegationError(4, f"the delegation cannot be used: {error}") from error
+    if delegation["v"] != 1:
+        raise DelegationError(4, "the delegation is not of format 1", "update this client")
+    if delegation["iss"] != question.issuer or delegation["scope"] != "update-decision":
+        raise DelegationError(4, "the delegation is for another deployment or another purpose")
+    unknown = _not_understood(delegation, DELEGATION)
+    if unknown is not None:
+        raise DelegationError(4, f"the delegation needs `{unknown[:64]}` to be understood", "update this client")
+
+
 def _check_delegation_window(delegation: dict[str, Any], now: int) -> None:
-    nbf, exp = delegation.get("nbf"), delegation.get("exp")
-    if not _is_integer(nbf) or not _is_integer(exp) or not 0 < exp - nbf <= MAX_DELEGATION_SECONDS:
+    nbf, exp = delegation["nbf"], delegation["exp"]
+    if not 0 < exp - nbf <= MAX_DELEGATION_SECONDS:
         raise DelegationError(4, f"the delegation does not last from 1 to {MAX_DELEGATION_SECONDS} seconds")
     if nbf > now + SKEW_SECONDS:
         raise ClockError(4, f"the delegation begins at {_when(nbf)}, and this machine's clock says {_when(now)}")
@@ -802,12 +880,16 @@ def _payload(data: bytes) -> dict[str, Any]:
     payload = _object(6, "payload", data)
     if not _is_integer(payload.get("v")) or payload["v"] != 1:
         raise FormatError(6, "the decision is not of format 1", "update this client")
-    critical = payload.get("crit_claims", [])
-    if not isinstance(critical, list) or not all(isinstance(name, str) for name in critical):
-        raise FormatError(6, "`crit_claims` is no list of names")
-    unknown = sorted(set(critical) - CLAIMS)
-    if unknown:
-        raise FormatError(6, f"the decision needs `{unknown[0][:64]}` to be understood", "update this client")
+    try:
+        _check_members(payload, {"crit_claims": CLAIMS["crit_claims"]})
+        unknown = _not_understood(payload, CLAIMS)
+        if unknown is not None:
+            raise FormatError(6, f"the decision needs `{unknown[:64]}` to be understood", "update this client")
+        _check_members(payload, CLAIMS)
+        for name, members in (("release", RELEASE), ("artifact", ARTIFACT)):
+            _check_members(payload.get(name, {}), members if name in payload else {}, f"{name}.")
+    except ValueError as error:
+        raise FormatError(6, str(error)) from error
     return payload
 
 
@@ -843,9 +925,7 @@ def _check_question(payload: dict[str, Any], question: Question) -> None:
 
 
 def _check_times(payload: dict[str, Any], delegation: dict[str, Any] | None, now: int) -> None:
-    iat, exp = payload.get("iat"), payload.get("exp")
-    if not _is_integer(iat) or not _is_integer(exp):
-        raise FormatError(9, "`iat` or `exp` is no integer")
+    iat, exp = payload["iat"], payload["exp"]
     if iat > now + SKEW_SECONDS:
         raise ClockError(9, f"the decision was issued at {_when(iat)}, and this machine's clock says {_when(now)}")
     if exp <= now:
@@ -864,9 +944,9 @@ def _check_nonce(payload: dict[str, Any], question: Question) -> None:
 
 
 def _check_revision(payload: dict[str, Any], keyset: Keyset, stored: tuple[int, int] | None) -> None:
-    epoch, seq = payload.get("epoch"), payload.get("seq")
-    if not _is_integer(epoch) or not _is_integer(seq) or epoch < 1 or seq < 1:
-        raise FormatError(11, "`epoch` or `seq` is no integer from 1 on")
+    epoch, seq = payload["epoch"], payload["seq"]
+    if epoch < 1 or seq < 1:
+        raise FormatError(11, "`epoch` or `seq` is below 1")
     if epoch != keyset.epoch:
         what = f"the decision is of epoch {epoch} and the keyset of epoch {keyset.epoch}"
         raise EpochError(11, what) if epoch > keyset.epoch else OlderAnswerError(11, what)
@@ -875,44 +955,12 @@ def _check_revision(payload: dict[str, Any], keyset: Keyset, stored: tuple[int, 
 
 
 def _check_shape(payload: dict[str, Any]) -> None:
-    action = payload.get("action")
+    action = payload["action"]
     if action not in ("NONE", "NOTIFY", "DOWNLOAD", "INSTALL"):
-        raise FormatError(12, f"`{str(action)[:64]}` is no action that this client knows", "update this client")
-    if not isinstance(payload.get("jti"), str) or not isinstance(payload.get("reason"), str):
-        raise FormatError(12, "`jti` or `reason` is no text")
-    if action == "NONE":
-        if "release" in payload or "artifact" in payload:
-            raise FormatError(12, "the decision says to do nothing and names a release or an artifact")
-        return
-    for name, members in (("release", _RELEASE), ("artifact", _ARTIFACT)):
-        value = payload.get(name)
-        if not isinstance(value, dict):
-            raise FormatError(12, f"the decision says `{action}` and has no {name}")
-        for member, (kind, required) in members.items():
-            if (required or member in value) and type(value.get(member)) is not kind:
-                raise FormatError(12, f"`{name}.{member}` is missing or of the wrong type")
-
-
-_RELEASE = {
-    "release_id": (str, True),
-    "version": (str, True),
-    "channel": (str, False),
-    "floor": (str, False),
-    "allow_downgrade": (bool, False),
-    "critical": (bool, False),
-    "notes_url": (str, False),
-}
-_ARTIFACT = {
-    "artifact_id": (str, True),
-    "sha256": (str, True),
-    "size_bytes": (int, True),
-    "url": (str, True),
-    "installer_type": (str, True),
-    "requires_admin": (bool, False),
-    "file_name": (str, False),
-    "access": (str, False),
-    "verification": (str, False),
-}
+        raise FormatError(12, f"`{action[:64]}` is no action that this client knows", "update this client")
+    for name in ("release", "artifact"):
+        if (name in payload) != (action != "NONE"):
+            raise FormatError(12, f"the decision says `{action}`, and its `{name}` does not go with that")
 
 
 def _check_version(release: dict[str, Any], question: Question) -> None:
@@ -1197,7 +1245,7 @@ def _transport_error(url: str, error: Exception) -> BigPictureError:
 
 
 def _retry_after(headers: Any) -> int:
-    """For how many seconds a busy server wants to be left alone: half a minute and a little chance where it says nothing."""
+    """For how many seconds to leave a busy server alone: half a minute and a little chance where it says nothing."""
     text = headers.get("Retry-After") or ""
     return min(int(text), 86_400) if re.fullmatch(r"[0-9]{1,9}", text) else random.randint(30, 40)
 

@@ -1,5 +1,5 @@
 """Tests of bigpicture_client.py: `python -m unittest -v` in this folder. They need what the client needs, and no network
-but 127.0.0.1. The vectors are those of tests/vectors/decisions.json."""
+but 127.0.0.1. The vectors are those of tests/vectors."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ import worked_example
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "decisions.json").read_text(encoding="utf-8"))
+BOTH_CLIENTS = json.loads((ROOT / "tests" / "vectors" / "both-clients.json").read_text(encoding="utf-8"))
 NOW = 1_767_225_600
 DELETE = object()
 
@@ -197,6 +198,71 @@ class Vectors(unittest.TestCase):
                 self.assertEqual(caught.exception.step, step)
 
 
+class BothClients(Verifying):
+    """The rules that this client and the Rust crate read alike: the table is theirs together."""
+
+    expected = BOTH_CLIENTS["expected"]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.local = {alg: Key(alg) for alg in ("ES256", "EdDSA")}
+
+    def verdict(self, token: str) -> bp.Decision:
+        names = ("issuer", "product_id", "installed_version", "platform", "arch", "channel", "tenant_id", "nonce")
+        question = bp.Question(**{name: self.expected[name] for name in (*names, "max_artifact_bytes")})
+        stored = (self.expected["stored"]["epoch"], self.expected["stored"]["seq"])
+        return bp.verify(token, self.trusted, question, self.expected["now"], stored)
+
+    def delegated(self, local: Key, root: Key, value: Any, **changes: Any) -> str:
+        grant = changed({**BOTH_CLIENTS["delegation"], "jwk": local.jwk}, **changes)
+        dlg = root.token(header(root, typ="signing-delegation+jws"), grant)
+        return local.token(header(local, dlg=dlg), value)
+
+    def hold(self, case: dict[str, Any], token: str) -> None:
+        refused = case.get("refused")
+        if refused is None:
+            self.verdict(token)
+            return
+        with self.assertRaises(bp.VerifyError) as caught:
+            self.verdict(token)
+        found = (caught.exception.step, type(caught.exception).__name__)
+        self.assertEqual(found, (refused["step"], refused["error"]), str(caught.exception))
+
+    def changes(self, what: str, base: dict[str, Any]) -> Any:
+        """Each case of the table, and `base` with each of its changes."""
+        for case in BOTH_CLIENTS[what]:
+            values = [*case.get("values", []), *([DELETE] if case.get("absent") else [])]
+            self.assertTrue(values and case["members"], case["name"])
+            for member in case["members"]:
+                for value in values:
+                    *parents, name = member.split(".")
+                    new = {**base, parents[0]: changed(base[parents[0]], **{name: value})} if parents else base
+                    yield case, (member, value), new if parents else changed(base, **{name: value})
+
+    def test_the_payload_and_the_delegation_of_the_table_are_accepted(self) -> None:
+        for root in (self.es, self.ed):
+            self.verdict(root.token(header(root), BOTH_CLIENTS["payload"]))
+            for local in self.local.values():
+                self.verdict(self.delegated(local, root, BOTH_CLIENTS["payload"]))
+
+    def test_every_case_of_a_payload_gets_its_verdict_direct_and_delegated(self) -> None:
+        for case, change, value in self.changes("payload_cases", BOTH_CLIENTS["payload"]):
+            with self.subTest(case["name"], change=change):
+                for root, local in ((self.es, self.local["EdDSA"]), (self.ed, self.local["ES256"])):
+                    self.hold(case, root.token(header(root), value))
+                    self.hold(case, self.delegated(local, root, value))
+
+    def test_every_case_of_a_delegation_gets_its_verdict(self) -> None:
+        for root in (self.es, self.ed):
+            for local in self.local.values():
+                base = {**BOTH_CLIENTS["delegation"], "jwk": local.jwk}
+                for case, change, grant in self.changes("delegation_cases", base):
+                    with self.subTest(case["name"], change=change, alg=local.alg):
+                        unset = {name: DELETE for name in base if name not in grant}
+                        self.hold(case, self.delegated(local, root, BOTH_CLIENTS["payload"], **unset, **grant))
+
+
 class Tokens(Verifying):
     def test_both_algorithms_are_accepted(self) -> None:
         for key in (self.es, self.ed):
@@ -360,12 +426,11 @@ class Tokens(Verifying):
             {"v": DELETE},
             {"crit_claims": ["x"]},
             {"crit_claims": ["seq", "x"]},
-            {"crit_claims": "seq"},
-            {"crit_claims": [1]},
-            {"crit_claims": None},
+            {"release": {"release_id": "rel_1", "version": "1.5.0", "crit_claims": 1}, "v": 2},
         ):
             with self.subTest(change):
                 self.refused(6, bp.FormatError, self.signed(**change))
+        self.verify(self.signed(release={"release_id": "rel_1", "version": "1.5.0", "crit_claims": 1}))
         self.verify(self.signed(x_new={"a": 1}))
         self.verify(self.signed(crit_claims=["seq", "tenant_id"]))
         self.verify(self.signed(crit_claims=[]))
@@ -392,10 +457,10 @@ class Answers(Verifying):
 
     def test_step_8_the_answer_is_to_the_question(self) -> None:
         for name in ("iss", "product_id", "channel", "platform", "arch", "from_version"):
-            for value in ("other", None, DELETE, 1):
+            for value in ("other", ""):
                 with self.subTest(name, value=value):
                     self.refused(8, bp.QuestionError, self.signed(**{name: value}))
-        for value in ("ten_a", "", None):
+        for value in ("ten_a", ""):
             self.refused(8, bp.QuestionError, self.signed(tenant_id=value))
         self.refused(8, bp.QuestionError, self.signed(), question={"tenant_id": "ten_a"})
         self.verify(self.signed(tenant_id="ten_a"), question={"tenant_id": "ten_a"})
@@ -411,8 +476,6 @@ class Answers(Verifying):
         ):
             with self.subTest(iat=iat, exp=exp):
                 self.refused(9, kind, self.signed(iat=NOW + iat, exp=NOW + exp))
-        for change in ({"iat": DELETE}, {"exp": None}, {"iat": str(NOW)}, {"exp": True}):
-            self.refused(9, bp.FormatError, self.signed(**change))
         self.verify(self.signed(iat=NOW + 300, exp=NOW + 301))
         self.verify(self.signed(exp=NOW + 86_400))
         old = keyset(self.es.in_keyset(nbf=0, exp=2**40), expires=2**40)
@@ -424,9 +487,9 @@ class Answers(Verifying):
                 self.assertIn("clock", str(caught.exception))
 
     def test_step_10_the_nonce_that_was_sent_comes_back_and_no_other(self) -> None:
-        for value in ("bm9uY2Utbm9uY2UtMDAwMg", "", None, DELETE, 1):
+        for value in ("bm9uY2Utbm9uY2UtMDAwMg", "", DELETE):
             self.refused(10, bp.QuestionError, self.signed(nonce=value))
-        for value in ("bm9uY2Utbm9uY2UtMDAwMQ", "", None):
+        for value in ("bm9uY2Utbm9uY2UtMDAwMQ", ""):
             self.refused(10, bp.QuestionError, self.signed(nonce=value), question={"nonce": None})
         self.verify(self.signed(nonce=DELETE), question={"nonce": None})
 
@@ -437,36 +500,19 @@ class Answers(Verifying):
             self.verify(self.signed(), stored=stored)
         self.assertTrue(self.refused(11, bp.EpochError, self.signed(epoch=4)).renew)
         self.assertFalse(self.refused(11, bp.OlderAnswerError, self.signed(epoch=2)).renew)
-        for change in (
-            {"seq": 0},
-            {"seq": -1},
-            {"seq": "42"},
-            {"seq": True},
-            {"seq": DELETE},
-            {"epoch": None},
-            {"epoch": 0},
-        ):
+        for change in ({"seq": 0}, {"seq": -1}, {"epoch": 0}):
             self.refused(11, bp.FormatError, self.signed(**change))
 
     def test_step_12_the_action_has_its_shape(self) -> None:
         self.assertEqual(self.verify(self.signed(**NOTHING)).action, "NONE")
         for change in (
             {"action": "install"},
-            {"action": DELETE},
-            {"action": ["INSTALL"]},
-            {"jti": DELETE},
-            {"reason": 1},
+            {"action": ""},
             {"artifact": DELETE},
-            {"release": None},
-            {"release": []},
-            {**NOTHING, "release": None},
-            {**NOTHING, "artifact": {}},
-            {"artifact": changed(ARTIFACT, size_bytes="5")},
-            {"artifact": changed(ARTIFACT, size_bytes=True)},
-            {"artifact": changed(ARTIFACT, sha256=DELETE)},
-            {"artifact": changed(ARTIFACT, url=DELETE)},
-            {"artifact": changed(ARTIFACT, requires_admin="no")},
-            {"artifact": changed(ARTIFACT, file_name=1)},
+            {"release": DELETE},
+            {**NOTHING, "release": payload()["release"]},
+            {**NOTHING, "artifact": ARTIFACT},
+            {**NOTHING, "action": "INSTALL"},
         ):
             with self.subTest(change):
                 self.refused(12, bp.FormatError, self.signed(**change))
@@ -500,7 +546,6 @@ class Answers(Verifying):
         self.refused(12, bp.OfferError, offer("1.3.9", allow_downgrade=True, floor="1.3.10"))
         self.refused(12, bp.OfferError, offer("1.5.0", floor="1.5.1"))
         self.refused(12, bp.OfferError, offer("1.5.0", floor="x"))
-        self.refused(12, bp.FormatError, offer("1.3.9", allow_downgrade="true"))
 
     def test_versions_are_in_the_order_of_semver(self) -> None:
         order = "1.0.0-1 1.0.0-9 1.0.0-10 1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0"
@@ -691,6 +736,9 @@ class Keysets(unittest.TestCase):
             ([key.in_keyset(products="*")], {}),
             ([key.in_keyset(nbf=None)], {}),
             ([key.in_keyset(d="AAAA")], {}),
+            ([ed.in_keyset(y=key.jwk["y"])], {}),
+            ([], {"epoch": 0}),
+            ([], {"version": 0}),
             ([key.in_keyset(alg="EdDSA")], {}),
             ([key.in_keyset(crv="P-384")], {}),
             ([key.in_keyset(y=key.jwk["x"])], {}),
@@ -793,7 +841,7 @@ class SignedKeysets(Signed, unittest.TestCase):
 
     def test_the_next_is_trusted_and_nothing_but_the_next(self) -> None:
         self.assertEqual(self.trusted.next(self.file(8)).version, 8)
-        for version in (9, 7, 6, -8):
+        for version in (9, 7, 6, 1):
             self.refused(5, self.file(version))
 
     def test_both_roots_have_to_sign_each_key_counted_once(self) -> None:
@@ -888,6 +936,9 @@ class SignedKeysets(Signed, unittest.TestCase):
             {"iss": 1},
             {"v": 2},
             {"epoch": "3"},
+            {"epoch": 0},
+            {"version": 0},
+            {"version": -8},
             {"keys": [{}]},
             {"root": DELETE},
             {"root": []},

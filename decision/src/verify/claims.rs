@@ -83,16 +83,15 @@ pub(super) fn step_6_payload(object: &Object) -> Result<Claims<'_>, Refusal> {
         return Err(Refusal::FormatVersion { found: version });
     }
     let critical = members.texts("crit_claims").map_err(Refusal::PayloadMember)?;
-    refuse_critical(&critical, &UNDERSTOOD)?;
+    if let Some(claim) = not_understood(&critical, &UNDERSTOOD) {
+        return Err(Refusal::CriticalClaim { claim: shown(claim) });
+    }
     Claims::read(&members).map_err(Refusal::PayloadMember)
 }
 
-/// Refuses a claim that is called critical and is not understood.
-pub(super) fn refuse_critical(critical: &[&str], understood: &[&str]) -> Result<(), Refusal> {
-    match critical.iter().find(|claim| !understood.contains(claim)) {
-        None => Ok(()),
-        Some(claim) => Err(Refusal::CriticalClaim { claim: shown(claim) }),
-    }
+/// A claim that is called critical and is not understood.
+pub(super) fn not_understood<'a>(critical: &[&'a str], understood: &[&str]) -> Option<&'a str> {
+    critical.iter().copied().find(|claim| !understood.contains(claim))
 }
 
 impl<'a> Claims<'a> {

@@ -9,6 +9,9 @@ use super::refusal::{Refusal, shown};
 use crate::payload::{Action, ArtifactRef, ReleaseRef};
 use crate::version::Version;
 
+/// The one word on how bytes were proved that stands in a decision: they were not, the publisher has declared them.
+const DECLARED: &str = "DECLARED";
+
 /// What a decision says to do, after step 12.
 #[derive(Debug)]
 pub(super) enum Offer<'a> {
@@ -70,7 +73,7 @@ fn check_release(release: &ReleaseClaims<'_>, expected: &Expected) -> Result<Rel
     })
 }
 
-/// Step 13: installer type, size, digest and URL of the artifact, where there is one.
+/// Step 13: installer type, size, digest, verification and URL of the artifact, where there is one.
 pub(super) fn step_13_artifact(
     offer: Offer<'_>,
     expected: &Expected,
@@ -97,6 +100,9 @@ fn check_artifact(artifact: &ArtifactClaims<'_>, expected: &Expected) -> Result<
     let is_lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if artifact.sha256.len() != 64 || !artifact.sha256.bytes().all(is_lower_hex) {
         return Err(Refusal::Sha256 { found: shown(artifact.sha256) });
+    }
+    if let Some(found) = artifact.verification.filter(|word| *word != DECLARED) {
+        return Err(Refusal::Verification { found: shown(found) });
     }
     check_location(artifact.url, expected.allow_loopback_http)
         .map_err(|source| Refusal::Location { found: shown(artifact.url), source })?;

@@ -64,6 +64,9 @@ pub enum Refusal {
     /// Step 4: the delegation is for another purpose.
     #[error("delegation has scope `{found}`, expected `{}`", crate::delegation::SCOPE)]
     DelegationScope { found: String },
+    /// Step 4: the delegation has a critical claim that this client does not understand.
+    #[error("critical claim `{claim}` of the delegation is not understood")]
+    DelegationCriticalClaim { claim: String },
     /// Step 4: the delegation lasts too long, or not at all.
     #[error("delegation lasts {seconds} seconds, expected 1 to {}", crate::delegation::MAX_LIFETIME_SECONDS)]
     DelegationLifetime { seconds: i64 },
@@ -179,6 +182,9 @@ pub enum Refusal {
     /// Step 13: the digest is not in its form.
     #[error("sha256 `{found}` is not 64 lower-case hex digits")]
     Sha256 { found: String },
+    /// Step 13: what is said of how the bytes were proved is no word that this client knows.
+    #[error("verification `{found}` is not known, expected `DECLARED` or none")]
+    Verification { found: String },
     /// Step 13: the URL may not be used.
     #[error("url `{found}` may not be used")]
     Location {
@@ -208,6 +214,7 @@ impl Refusal {
             Self::DelegationVersion { .. } => "DELEGATION_VERSION",
             Self::DelegationIssuer { .. } => "DELEGATION_ISSUER",
             Self::DelegationScope { .. } => "DELEGATION_SCOPE",
+            Self::DelegationCriticalClaim { .. } => "DELEGATION_CRITICAL_CLAIM",
             Self::DelegationLifetime { .. } => "DELEGATION_LIFETIME",
             Self::DelegationNotYetValid { .. } => "DELEGATION_NOT_YET_VALID",
             Self::DelegationExpired { .. } => "DELEGATION_EXPIRED",
@@ -245,7 +252,67 @@ impl Refusal {
             Self::InstallerType { .. } => "INSTALLER_TYPE",
             Self::Size { .. } => "SIZE",
             Self::Sha256 { .. } => "SHA256",
+            Self::Verification { .. } => "VERIFICATION",
             Self::Location { .. } => "URL",
+        }
+    }
+
+    /// The number of the step that failed, as the description of the format counts them.
+    pub const fn step(&self) -> u8 {
+        match self {
+            Self::TokenTooLong { .. } => 1,
+            Self::Segments | Self::Base64 { .. } => 2,
+            Self::HeaderTooLong { .. }
+            | Self::HeaderJson(_)
+            | Self::HeaderMember(_)
+            | Self::HeaderType { .. } => 3,
+            Self::UnknownKid { .. }
+            | Self::AlgMismatch { .. }
+            | Self::DelegationForm(_)
+            | Self::DelegationSignature { .. }
+            | Self::DelegationJson(_)
+            | Self::DelegationMember(_)
+            | Self::DelegationVersion { .. }
+            | Self::DelegationIssuer { .. }
+            | Self::DelegationScope { .. }
+            | Self::DelegationCriticalClaim { .. }
+            | Self::DelegationLifetime { .. }
+            | Self::DelegationNotYetValid { .. }
+            | Self::DelegationExpired { .. }
+            | Self::DelegationKey(_)
+            | Self::DelegationAlg { .. }
+            | Self::DelegationThumbprint { .. } => 4,
+            Self::Signature(_) => 5,
+            Self::PayloadJson(_)
+            | Self::PayloadMember(_)
+            | Self::FormatVersion { .. }
+            | Self::CriticalClaim { .. } => 6,
+            Self::KeysetExpired { .. }
+            | Self::KeyRevoked { .. }
+            | Self::KeyNotYetValid { .. }
+            | Self::KeyExpired { .. }
+            | Self::KeyNotForProduct { .. } => 7,
+            Self::Issuer { .. } | Self::Question { .. } => 8,
+            Self::IssuedInFuture { .. }
+            | Self::Expired { .. }
+            | Self::Lifetime { .. }
+            | Self::OutsideDelegation { .. } => 9,
+            Self::Nonce | Self::NonceUnasked => 10,
+            Self::NotPositive { .. }
+            | Self::Epoch { .. }
+            | Self::Replayed { .. }
+            | Self::EpochReplayed { .. } => 11,
+            Self::Action { .. }
+            | Self::Shape { .. }
+            | Self::Version { .. }
+            | Self::SameVersion { .. }
+            | Self::Downgrade { .. }
+            | Self::BelowFloor { .. } => 12,
+            Self::InstallerType { .. }
+            | Self::Size { .. }
+            | Self::Sha256 { .. }
+            | Self::Verification { .. }
+            | Self::Location { .. } => 13,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Step 4: which key signed, and whether a delegation says that it may.
 
-use super::claims::refuse_critical;
+use super::claims::not_understood;
 use super::members::{MemberError, Members};
 use super::refusal::{Refusal, shown};
 use super::token::{Header, step_2_segments, step_3_header};
@@ -137,7 +137,10 @@ impl<'a> DelegationClaims<'a> {
             return Err(Refusal::DelegationScope { found: shown(self.scope) });
         }
         // A limit that a later format may add must not be overlooked.
-        refuse_critical(&self.crit_claims, &DELEGATION_MEMBERS)
+        match not_understood(&self.crit_claims, &DELEGATION_MEMBERS) {
+            None => Ok(()),
+            Some(claim) => Err(Refusal::DelegationCriticalClaim { claim: shown(claim) }),
+        }
     }
 
     fn check_window(&self, window: Window) -> Result<(), Refusal> {

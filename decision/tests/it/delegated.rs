@@ -131,7 +131,7 @@ fn a_delegation_is_for_this_deployment_and_purpose() {
         ("scope", json!("keyset"), "DELEGATION_SCOPE"),
         ("scope", json!("update-decision snapshot"), "DELEGATION_SCOPE"),
         ("scope", json!(["update-decision"]), "DELEGATION_MEMBER"),
-        ("crit_claims", json!(["products"]), "CRITICAL_CLAIM"),
+        ("crit_claims", json!(["products"]), "DELEGATION_CRITICAL_CLAIM"),
         ("crit_claims", json!("products"), "DELEGATION_MEMBER"),
         ("jwk", json!("key"), "DELEGATION_MEMBER"),
         ("nbf", json!("1"), "DELEGATION_MEMBER"),

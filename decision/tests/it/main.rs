@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod both_clients;
 mod budget;
 mod clock;
 mod delegated;
