@@ -1549,7 +1549,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 def _file_name(artifact: dict[str, Any]) -> str:
     """The signed file name if it is harmless on every system, else the digest."""
     name = artifact.get("file_name", "")
-    device = re.match(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", name)
+    device = re.match(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9]) *(\.|$)", name)  # of Windows, whatever follows the dot
     if re.fullmatch(r"[A-Za-z0-9_+-]([A-Za-z0-9._+ -]{0,126}[A-Za-z0-9_+-])?", name) and not device:
         return name
     kind = artifact["installer_type"]

@@ -1713,6 +1713,13 @@ class Downloading(OverHttp):
         self.offer = {"artifact": {"file_name": "../x", "installer_type": "../../y"}}
         self.assertEqual(self.downloaded(), os.path.join(self.folder, "files", digest))
 
+    def test_a_file_has_the_publishers_name_where_that_is_harmless_on_every_system(self) -> None:
+        names = BOTH_CLIENTS["file_names"]
+        for name in names["kept"]:
+            self.assertEqual(bp._file_name({**ARTIFACT, "file_name": name}), name)
+        for name in names["not_kept"]:
+            self.assertEqual(bp._file_name({**ARTIFACT, "file_name": name}), f"{ARTIFACT['sha256']}.deb", ascii(name))
+
     def test_the_api_token_goes_to_the_service_alone(self) -> None:
         self.places.update({"/file": lambda place: place.answer(302, b"", Location="/there"), "/there": self.serve})
         self.offer = {"artifact": {"access": "token"}}
