@@ -64,6 +64,7 @@ MAX_DELEGATION_SECONDS = 3_600
 MAX_ANSWER_BYTES = 262_144
 MAX_REDIRECTS = 5
 PATIENCE_SECONDS = 60
+NONCE_BYTES = 16
 MAX_KEYSET_BYTES = 1_048_576
 MAX_KEYSET_STEPS = 1_000
 MAX_ROOT_KEYS = 32
@@ -1353,7 +1354,7 @@ class Client:
     def _check_once(self) -> Decision:
         question = self.question
         if self.always_nonce or self.keyset.nonces:
-            question = dataclasses.replace(question, nonce=secrets.token_urlsafe(24))
+            question = dataclasses.replace(question, nonce=secrets.token_urlsafe(NONCE_BYTES))
         token, date = self._ask(question)
         now = int(self.clock())  # step 1
         try:

@@ -1114,7 +1114,7 @@ class Asking(OverHttp):
         client = self.client()
         self.assertEqual(client.check().action, "INSTALL")
         first = self.asked["nonce"]
-        self.assertRegex(first, r"^[A-Za-z0-9_-]{32}$")
+        self.assertRegex(first, r"^[A-Za-z0-9_-]{22}$")
         self.assertEqual(client.state.read(self.question.scope), (3, 42))
         client.check()
         self.assertNotEqual(self.asked["nonce"], first)

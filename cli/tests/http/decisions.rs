@@ -68,7 +68,7 @@ async fn a_decision_is_asked_with_a_nonce_and_verified_and_the_mirror_is_not_bel
     assert_eq!(code(&output), 0);
     let sent = double.only("POST /v1/decision").json();
     let nonce = sent["nonce"].as_str().unwrap();
-    assert_eq!(nonce.len(), 32);
+    assert_eq!(nonce.len(), 22);
     let asked = json!([{"product_id": "editor", "current_version": "1.4.0", "platform": "windows", "arch": "x86_64"}]);
     assert_eq!(sent["products"], asked);
     let shown: Value = serde_json::from_str(&stdout(&output)).unwrap();

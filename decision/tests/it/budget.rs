@@ -1,4 +1,5 @@
-//! How many bytes a token takes: product and tenant names of 16 characters, a URL of 256, no delegation.
+//! How many bytes a token takes: product and tenant names of 16 characters, a nonce of 16 bytes, a URL of 256, no
+//! delegation.
 
 use decision::delegation::Delegation;
 use decision::jws::{MAX_PAYLOAD_BYTES, compact, encode_header, signing_input};
@@ -76,7 +77,10 @@ fn a_token_without_an_update_takes_at_most_700_bytes() {
 fn a_token_without_an_update_takes_at_most_718_bytes_with_the_longest_channel_and_reason() {
     let mut payload = nothing();
     assert_eq!(length(&payload), 689);
+    payload.reason = Reason::NoCompatibleArtifact;
+    assert_eq!(length(&payload), 705);
     payload.channel = NAME.into();
+    payload.reason = Reason::UpToDate;
     assert_eq!(length(&payload), 702);
     for reason in Reason::ALL {
         payload.reason = reason;
@@ -122,13 +126,35 @@ fn an_update_with_everything_but_notes_takes_at_most_1600_bytes() {
 }
 
 #[test]
-fn an_update_with_every_optional_member_takes_at_most_1719_bytes() {
+fn an_update_with_everything_that_a_proved_public_artifact_has_takes_at_most_1719_bytes() {
     assert_eq!(length(&update()), 1_719);
+}
+
+/// With the longest `access` too, which only artifacts can have that nobody proved, and the longest channel.
+fn update_with_everything() -> Payload {
+    let mut payload = update();
+    payload.channel = NAME.into();
+    let artifact = payload.artifact.as_mut().unwrap();
+    artifact.access = Some("client_authenticates".into());
+    artifact.verification = Some("DECLARED".into());
+    payload
+}
+
+#[test]
+fn an_update_with_every_optional_member_takes_at_most_1810_bytes() {
+    assert_eq!(length(&update_with_everything()), 1_810);
+}
+
+#[test]
+fn a_nonce_of_24_bytes_would_break_the_budget_of_700() {
+    let mut payload = nothing();
+    payload.nonce = Some("A".repeat(32).into());
+    assert_eq!(length(&payload), 702);
 }
 
 #[test]
 fn an_update_with_everything_is_far_below_the_hard_cap() {
-    let length = serde_json::to_vec(&update()).unwrap().len();
+    let length = serde_json::to_vec(&update_with_everything()).unwrap().len();
     assert!(length <= MAX_PAYLOAD_BYTES / 2, "{length} bytes");
 }
 
