@@ -16,6 +16,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! For one that has a runtime there is [`crate::Updater`] itself.
 
 use std::io;
 use std::path::Path;
@@ -52,6 +54,42 @@ impl Updater {
     }
 
     /// As [`Updater::download`](crate::Updater::download).
+    ///
+    /// ```
+    /// # mod deployment { include!("../tests/example/deployment.rs"); }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let deployment = deployment::start();
+    /// # let (base_url, shipped) = (deployment.base_url.as_str(), deployment.keyset.as_slice());
+    /// # let (state, folder) = (deployment.folder.join("state"), deployment.folder.clone());
+    /// # let updater = client::Updater::builder(base_url, "editor", "1.4.0").keyset(shipped).state(&state);
+    /// # let updater = updater.platform("linux", "x86_64").allow_loopback_http(true);
+    /// # let updater = client::blocking::Updater::new(updater.build()?)?;
+    /// use std::io::Read as _;
+    ///
+    /// use client::{ClientError, UpdateError};
+    ///
+    /// let checked = updater.check()?;
+    /// let offer = checked.offer().ok_or("nothing to do")?;
+    /// let mut shown = 0;
+    /// let downloaded = updater.download(offer, &folder.join(offer.file_name()), |progress| {
+    ///     shown = 100 * progress.bytes / progress.of;
+    /// });
+    /// match downloaded {
+    ///     Ok(proved) => {
+    ///         // Through this handle the bytes were proved: nobody can exchange them any more.
+    ///         let mut bytes = Vec::new();
+    ///         proved.into_file().read_to_end(&mut bytes)?;
+    ///         assert_eq!((bytes.as_slice(), shown), (b"hello artifact\n".as_slice(), 100));
+    ///     }
+    ///     // What has arrived is kept, and the next call goes on from there.
+    ///     Err(error) if error.retryable() => println!("later: {error}"),
+    ///     Err(UpdateError::Client(ClientError::DiskSpace { needed, .. })) => println!("{needed} bytes, please"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # assert_eq!(std::fs::read(folder.join("editor.deb"))?, b"hello artifact\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As there.

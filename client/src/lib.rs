@@ -34,6 +34,9 @@
 //! configuration, and the clock in one place: what it needs is passed in. It never reads the plain mirror of a decision.
 //!
 //! [`Updater`] is the whole of it; [`Client`] are its single steps, without memory.
+//!
+//! An application that embeds it compiles at most 110 crates for it, this one, `decision` and procedural macros
+//! included. TLS is rustls with ring; there is no OpenSSL, no server and no cloud's library among them.
 
 mod ask;
 #[cfg(feature = "blocking")]
