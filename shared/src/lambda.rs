@@ -1,18 +1,16 @@
 //! Hosting a router as a Lambda function behind an HTTP API of API Gateway.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::{
     Router,
     extract::{ConnectInfo, Request},
-    middleware::{self, Next},
-    response::Response,
 };
-use lambda_http::{Error, RequestExt as _, request::RequestContext};
+use lambda_http::{Error, RequestExt as _, request::RequestContext, tower::util::MapRequestLayer};
 
 use crate::{
     app::{context::Context, keys},
-    http::layer,
+    http::layer::{self, RequestId},
 };
 
 /// Answers invocations with a router until the process ends.
@@ -30,19 +28,24 @@ pub async fn serve(router: Router, context: Context) -> Result<(), Error> {
     lambda_http::run(host(router, context)).await
 }
 
-/// A router as it answers invocations: with the envelope of errors, the log line, and the address that asks.
+/// A router as it answers invocations: with the envelope of errors, the log line, and what the gateway knows.
 pub fn host(router: Router, context: Context) -> Router {
-    layer::finish(router, context).layer(middleware::from_fn(note_source))
+    layer::finish(router, context).layer(MapRequestLayer::new(note))
 }
 
-/// Who asks, as the gateway saw it: a header could be anybody's word.
-async fn note_source(mut request: Request, next: Next) -> Response {
-    let source = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
-        _ => None,
+/// Who asks, as the gateway saw it, since a header could be anybody's word; and what it calls the request in its own log.
+fn note(mut request: Request) -> Request {
+    let (source, id) = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            (context.http.source_ip.as_deref().map(str::parse), context.request_id.clone())
+        }
+        _ => (None, None),
     };
-    if let Some(address) = source.and_then(|text| text.parse::<IpAddr>().ok()) {
+    if let Some(Ok(address)) = source {
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 0)));
     }
-    next.run(request).await
+    if let Some(id) = id {
+        request.extensions_mut().insert(RequestId(id));
+    }
+    request
 }

@@ -25,15 +25,16 @@ pub(crate) struct Asked {
     pub(crate) nonce: Option<String>,
 }
 
-/// An object of the request, and the path to it for error messages.
+/// An object of the request: the top, or a row of `products`.
 struct Object<'a> {
     members: &'a Map<String, Value>,
-    path: String,
+    row: Option<usize>,
 }
 
 impl<'a> Object<'a> {
+    /// The path to a member, for error messages.
     fn name(&self, member: &str) -> String {
-        if self.path.is_empty() { member.to_owned() } else { format!("{}.{member}", self.path) }
+        self.row.map_or_else(|| member.to_owned(), |row| format!("{}.{member}", path(row)))
     }
 
     /// A member under its own or its camelCase name; null is absent.
@@ -72,12 +73,25 @@ impl<'a> Object<'a> {
         member: &str,
         text: Option<&str>,
     ) -> Result<Option<T>, ApiError> {
-        text::read_option(&self.name(member), text)
+        text.map(|text| self.read(member, text)).transpose()
     }
 
     fn need_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, member: &str) -> Result<T, ApiError> {
-        text::read(&self.name(member), self.need(member)?)
+        self.read(member, self.need(member)?)
     }
+
+    // The name is made where it is needed alone: most requests are good.
+    fn read<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &self,
+        member: &str,
+        text: &str,
+    ) -> Result<T, ApiError> {
+        text.parse().map_err(|error| ApiError::invalid(&self.name(member), error))
+    }
+}
+
+fn path(row: usize) -> String {
+    format!("products[{row}]")
 }
 
 /// Whether a name is another one in camelCase: `clientId` for `client_id`.
@@ -101,7 +115,7 @@ fn is_camel_case(name: &str, member: &str) -> bool {
 pub(crate) fn read(bytes: &[u8]) -> Result<Asked, ApiError> {
     let body = body::value(bytes)?;
     let members = body.as_object().ok_or_else(|| ApiError::bad_request("the body is to be an object"))?;
-    let top = Object { members, path: String::new() };
+    let top = Object { members, row: None };
     let rows = top.list("products")?.ok_or_else(|| ApiError::bad_request("`products` is missing"))?;
     if !(1..=MAX_PRODUCTS).contains(&rows.len()) {
         return Err(ApiError::invalid(
@@ -113,9 +127,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Asked, ApiError> {
     let tenant: Option<TenantId> = top.parse("tenant_id", top.text("tenant_id")?)?;
     let client_id = client_id(&top)?;
     let question = |(index, row): (usize, &Value)| {
-        let path = format!("products[{index}]");
-        let wrong = || ApiError::bad_request(format!("`{path}` is to be an object"));
-        let row = Object { members: row.as_object().ok_or_else(wrong)?, path };
+        let wrong = || ApiError::bad_request(format!("`{}` is to be an object", path(index)));
+        let row = Object { members: row.as_object().ok_or_else(wrong)?, row: Some(index) };
         read_row(&row, channel.as_ref(), tenant.as_ref(), client_id.as_ref())
     };
     let questions = rows.iter().enumerate().map(question).collect::<Result<_, ApiError>>()?;

@@ -17,7 +17,7 @@ use crate::{app::context::Context, domain::ids::TokenId};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
 
-/// The request's id, for handlers.
+/// The request's id, for handlers; a host that has named the request already leaves it here.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
@@ -57,13 +57,15 @@ async fn around(State(context): State<Context>, mut request: Request, next: Next
     response
 }
 
-/// The id that came with the request, if it is fit to be printed, else a new one.
+/// The id that came with the request, else that of the host, if they are fit to be printed, else a new one.
 fn request_id(context: &Context, request: &Request) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let hosts = || request.extensions().get::<RequestId>().map(|id| id.0.as_str());
     let fit = |text: &&str| {
         (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    given.filter(fit).map_or_else(|| context.ids.request().unwrap_or_default(), str::to_owned)
+    let known = given.filter(fit).or_else(|| hosts().filter(fit));
+    known.map_or_else(|| context.ids.request().unwrap_or_default(), str::to_owned)
 }
 
 /// Writes an error into the envelope; one that the framework made by itself is given its code here.

@@ -33,9 +33,18 @@ impl Disk {
         self.publish(draft, key)
     }
 
+    fn whole(&self, large: &Large) -> io::Result<Option<Held>> {
+        Ok(self.look(ObjectKey::Whole(large.upload_id))?.map(|whole| Held::Whole(stat_of(&whole))))
+    }
+
+    /// What there is where not all parts are: somebody else may just have put them together and removed them.
+    fn whole_or(&self, large: &Large, held: Held) -> io::Result<Held> {
+        Ok(self.whole(large)?.unwrap_or(held))
+    }
+
     fn held(&self, large: &Large) -> io::Result<Held> {
-        if let Some(whole) = self.look(ObjectKey::Whole(large.upload_id))? {
-            return Ok(Held::Whole(stat_of(&whole)));
+        if let Some(whole) = self.whole(large)? {
+            return Ok(whole);
         }
         let mut found = BTreeMap::new();
         for number in 1..=large.cut.part_count {
@@ -43,7 +52,10 @@ impl Disk {
                 found.insert(number, part.size_bytes);
             }
         }
-        Ok(Held::of_parts(large, &found))
+        match Held::of_parts(large, &found) {
+            Held::AllParts => Ok(Held::AllParts),
+            held => self.whole_or(large, held),
+        }
     }
 
     /// Copies the parts one after another, within the system where it can; whoever proves the digest reads them anyway.
@@ -58,8 +70,8 @@ impl Disk {
         for number in 1..=large.cut.part_count {
             let key = ObjectKey::Part(large.upload_id, number);
             let (Some(meta), Some(mut part)) = (self.look(key)?, self.part(key, None)?) else {
-                // It is just being put again.
-                return Ok(Held::Lacks(vec![number]));
+                // Or it is just being put again.
+                return self.whole_or(large, Held::Lacks(vec![number]));
             };
             stored_at = meta.stored_at.max(stored_at);
             size_bytes = size_bytes.saturating_add(io::copy(&mut part.0, &mut whole)?);
