@@ -25,6 +25,15 @@ pub enum Store {
     Minio,
     /// What stands in for S3, whose address is in `BP_TEST_S3`.
     S3,
+    /// Garage, which speaks less of S3, whose address is in `BP_TEST_GARAGE` and its keys in `BP_TEST_GARAGE_KEYS`.
+    Garage,
+}
+
+impl Store {
+    /// Whether a bucket of it can keep versions.
+    pub fn keeps_versions(self) -> bool {
+        self != Self::Garage
+    }
 }
 
 /// A bucket of its own.
@@ -40,8 +49,9 @@ impl Bucket {
     /// Makes one, with versions as a bucket should have them, or without.
     pub async fn new(store: Store, versions: bool) -> Self {
         let (variable, text) = match store {
-            Store::Minio => ("BP_TEST_MINIO", "test:testtest"),
-            Store::S3 => ("BP_TEST_S3", "test:test"),
+            Store::Minio => ("BP_TEST_MINIO", "test:testtest".to_owned()),
+            Store::S3 => ("BP_TEST_S3", "test:test".to_owned()),
+            Store::Garage => ("BP_TEST_GARAGE", settings::server("BP_TEST_GARAGE_KEYS")),
         };
         let endpoint = settings::server(variable);
         let mut keys = NamedTempFile::new().expect("a temporary file");
@@ -49,7 +59,7 @@ impl Bucket {
         let name = format!("big-picture-{}-{}", std::process::id(), unique("bucket"));
         let bucket = Self { store, endpoint, name, keys };
         bucket.put("", "").await;
-        if versions {
+        if versions && store.keeps_versions() {
             bucket.put("versioning=", VERSIONS).await;
         }
         bucket
@@ -69,7 +79,7 @@ impl Bucket {
     pub fn configuration_at(&self, endpoint: &str) -> String {
         let kind = match self.store {
             Store::Minio => "minio",
-            Store::S3 => "s3",
+            Store::S3 | Store::Garage => "s3",
         };
         format!(
             "storage: {{ type: {kind}, {kind}: {{ bucket: {}, endpoint: \"{endpoint}\", region: {REGION}, \

@@ -1,7 +1,7 @@
 //! `cargo xtask aws`: the AWS adapters over servers that speak AWS's protocols, on loopback.
 //!
 //! `MiniStack` and `LocalStack` need Python alone. DynamoDB Local, which is Amazon's own, needs Java and Maven besides,
-//! and `MinIO` needs Go.
+//! and `MinIO` needs Go. Garage needs some minutes to be built.
 
 use std::process::Command;
 use std::time::Instant;
@@ -28,7 +28,7 @@ const OVER_DYNAMODB: [&str; 1] = ["dynamodb::"];
 pub(crate) enum Servers {
     /// `MiniStack` and `LocalStack`, for which Python is enough.
     Python,
-    /// DynamoDB Local and `MinIO` besides.
+    /// DynamoDB Local, `MinIO` and Garage besides.
     All,
 }
 
@@ -60,6 +60,11 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEn
     let step = match left_out.or_else(stand_ins::lacks_go) {
         Some(why) => s3::skip_minio(workspace, counts, why),
         None => s3::over_minio(workspace, counts),
+    };
+    counts.note(step);
+    let step = match left_out {
+        Some(why) => s3::skip_garage(workspace, counts, why),
+        None => s3::over_garage(workspace, counts),
     };
     counts.note(step);
     println!("\nthe AWS adapters took {} s", started.elapsed().as_secs());

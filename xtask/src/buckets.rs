@@ -1,5 +1,5 @@
-//! The end-to-end tests of `bp serve` over buckets: of `LocalStack`, which needs Python alone, and of `MinIO` and
-//! fake-gcs-server, which need Go besides.
+//! The end-to-end tests of `bp serve` over buckets: of `LocalStack`, which needs Python alone, of Garage, and of `MinIO`
+//! and fake-gcs-server, which need Go besides.
 
 use std::time::Instant;
 
@@ -19,6 +19,11 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEn
     let step = over(workspace, equipment, "s3::", "BP_TEST_S3", stand_ins::localstack, counts);
     counts.note(step);
     let left_out = (servers == Servers::Python).then_some("left out; `--all` runs them");
+    let step = match left_out {
+        Some(why) => skip(workspace, "garage::", why, counts),
+        None => over(workspace, equipment, "garage::", "BP_TEST_GARAGE", stand_ins::garage, counts),
+    };
+    counts.note(step);
     let step = match left_out.or_else(stand_ins::lacks_go) {
         Some(why) => skip(workspace, "minio::", why, counts),
         None => over(workspace, equipment, "minio::", "BP_TEST_MINIO", stand_ins::minio, counts),
@@ -46,6 +51,7 @@ fn over(
     let mut command = workspace.command("cargo");
     command.args(["test", "--package", "e2e", "--test", "e2e", "--locked", "--"]);
     command.args(["--exact"]).args(&names).env(variable, server.url());
+    command.env("BP_TEST_GARAGE_KEYS", stand_ins::GARAGE_KEYS);
     equipment.equip(&mut command);
     aws::watch(&mut command, counts)?;
     println!("took {} s", started.elapsed().as_secs());

@@ -1,7 +1,5 @@
 //! `cargo xtask lint`: everything that reads the sources without running them.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process;
@@ -22,8 +20,8 @@ const TEMPLATES: [&str; 3] = ["template.yaml", "infra/cdn.yaml", "infra/monitori
 
 /// Runs every lint, also after one has failed; true when all passed.
 pub(crate) fn run(workspace: &Workspace) -> Result<bool, String> {
-    let deny = cargo_tool(workspace, "cargo-deny", CARGO_DENY)?;
-    let machete = cargo_tool(workspace, "cargo-machete", CARGO_MACHETE)?;
+    let deny = tools::cargo_tool(workspace, "cargo-deny", CARGO_DENY, "")?;
+    let machete = tools::cargo_tool(workspace, "cargo-machete", CARGO_MACHETE, "")?;
     let typos = tools::prepare(workspace)?.python_program("typos");
     let sam = tools::venv(workspace, "sam-venv", "tests/python/requirements-sam.txt")?;
     let lints: [(&str, Command); 11] = [
@@ -88,27 +86,4 @@ fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = workspace.command("cargo");
     command.args(arguments);
     command
-}
-
-/// Installs a cargo tool under `target/tools`, unoptimised, unless that version is there already.
-fn cargo_tool(workspace: &Workspace, name: &str, version: &str) -> Result<PathBuf, String> {
-    let root = workspace.target("tools").join(format!("{name}-{version}"));
-    let program = root.join("bin").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if !program.is_file() {
-        println!("installing {name} {version}");
-        let build = workspace.target("tools/build");
-        process::patiently(|| {
-            process::run(
-                cargo(workspace, &["install", "--quiet", "--locked", "--debug", "--no-default-features"])
-                    .args([name, "--version", version, "--root"])
-                    .arg(&root)
-                    .arg("--target-dir")
-                    .arg(&build)
-                    .env("CARGO_PROFILE_DEV_DEBUG", "0"),
-            )
-        })?;
-        // Hundreds of megabytes that nobody reads again.
-        fs::remove_dir_all(&build).map_err(|error| format!("cannot remove {}: {error}", build.display()))?;
-    }
-    Ok(program)
 }

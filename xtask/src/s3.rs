@@ -16,6 +16,7 @@ pub(crate) const MINIO_KEYS: &str = "test:testtest";
 
 const PROGRAM: &str = "aws_s3";
 const HONESTY: &str = "honesty::";
+const REPOSITORIES: &str = "repositories::";
 
 /// Something that S3 does and a server does not.
 struct Lack {
@@ -92,6 +93,35 @@ pub(crate) fn over_minio(workspace: &Workspace, counts: &mut Counts) -> Result<(
         counts,
         &Run { server, name: "MinIO", keys: MINIO_KEYS, chosen: "--ignored", lacks: &MINIO },
     )
+}
+
+/// Private files of others, over Garage, which looks at signatures in headers as S3 does. It keeps no versions and no
+/// conditions, so that nothing else is asked of it here; what is made of that, the end-to-end tests over buckets show.
+pub(crate) fn over_garage(workspace: &Workspace, counts: &mut Counts) -> Result<(), String> {
+    let server = stand_ins::garage(workspace)?;
+    let run = Run {
+        server,
+        name: "Garage",
+        keys: stand_ins::GARAGE_KEYS,
+        chosen: REPOSITORIES,
+        lacks: &[Lack {
+            what: "it answers 400 to a link that has ended",
+            tests: &["repositories::a_signed_link_opens_the_object_and_no_other"],
+        }],
+    };
+    println!("\nthe S3 repositories over {} at {}", run.name, run.server.url());
+    let names = aws::ignored(workspace, PROGRAM)?;
+    let left_out = leave_out(&names, &run, counts)?;
+    tests(workspace, counts, &run, &["--ignored", run.chosen], &left_out)?;
+    run.server.stays_here()
+}
+
+/// Counts the tests that Garage is left out of.
+pub(crate) fn skip_garage(workspace: &Workspace, counts: &mut Counts, why: &str) -> Result<(), String> {
+    let names = aws::ignored(workspace, PROGRAM)?;
+    let number = names.iter().filter(|name| name.contains(REPOSITORIES)).count();
+    counts.skip(number, "tests over Garage", why);
+    Ok(())
 }
 
 /// Counts the tests that `MinIO` is left out of.

@@ -14,7 +14,12 @@ const MAVEN_SCOPE: &str = "-DincludeScope=runtime";
 const JAVA: u32 = 17;
 const MINIO: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 const FAKE_GCS: &str = "github.com/fsouza/fake-gcs-server@v1.56.1";
+const GARAGE: &str = "2.5.0";
 const GO: u32 = 24;
+
+/// The id and the secret that Garage is started with: it takes them in this form alone.
+pub(crate) const GARAGE_KEYS: &str =
+    "GKabababababababababababab:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
 
 /// `MiniStack` as its own command starts it, but ending with its standard input.
 const MINISTACK: &str = "
@@ -130,6 +135,23 @@ pub(crate) fn minio(workspace: &Workspace) -> Result<Server, String> {
             .current_dir(&folder)
             .env("MINIO_ROOT_USER", "test")
             .env("MINIO_ROOT_PASSWORD", "testtest");
+        command
+    })
+}
+
+/// S3 as far as Garage speaks it. Its keys are [`GARAGE_KEYS`].
+pub(crate) fn garage(workspace: &Workspace) -> Result<Server, String> {
+    let folder = folder(workspace, "garage")?;
+    let program = tools::cargo_tool(workspace, "garage", GARAGE, "bundled-libs,sqlite")?;
+    let venv = tools::venv(workspace, "aws-venv", "tests/python/requirements-aws.txt")?;
+    Server::start("Garage", &folder.join("server.log"), |port| {
+        let mut command = Command::new(tools::python_program(&venv, "python"));
+        command
+            .arg(workspace.path("tests/python/run_garage.py"))
+            .arg(&program)
+            .arg(port.to_string())
+            .args(GARAGE_KEYS.split(':'))
+            .current_dir(&folder);
         command
     })
 }

@@ -93,3 +93,34 @@ fn javascript(workspace: &Workspace) -> Result<Option<PathBuf>, String> {
 pub(crate) fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
+
+/// Installs a program from the registry of crates under `target/tools`, unoptimised and with these features alone, unless
+/// that version is there already.
+pub(crate) fn cargo_tool(
+    workspace: &Workspace,
+    name: &str,
+    version: &str,
+    features: &str,
+) -> Result<PathBuf, String> {
+    let root = workspace.target("tools").join(format!("{name}-{version}"));
+    let program = root.join("bin").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    if !program.is_file() {
+        println!("installing {name} {version}");
+        let build = workspace.target("tools/build");
+        process::patiently(|| {
+            process::run(
+                workspace
+                    .command("cargo")
+                    .args(["install", "--quiet", "--locked", "--debug", "--no-default-features"])
+                    .args(["--features", features, name, "--version", version, "--root"])
+                    .arg(&root)
+                    .arg("--target-dir")
+                    .arg(&build)
+                    .env("CARGO_PROFILE_DEV_DEBUG", "0"),
+            )
+        })?;
+        // Hundreds of megabytes that nobody reads again.
+        fs::remove_dir_all(&build).map_err(|error| format!("cannot remove {}: {error}", build.display()))?;
+    }
+    Ok(program)
+}

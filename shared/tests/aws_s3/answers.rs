@@ -170,6 +170,24 @@ async fn a_refused_copy_that_is_not_there_is_an_error_to_try_again() {
 }
 
 #[tokio::test]
+async fn staging_that_is_put_again_while_it_is_copied_is_copied_as_it_is_then() {
+    let copied = answer("200 OK", "<CopyObjectResult><ETag>x</ETag></CopyObjectResult>");
+    let refused = || error("412 No", "PreconditionFailed");
+    let again = STAGED.replace("\"tag\"", "\"other\"");
+    let script = [GONE.into(), STAGED.into(), refused(), GONE.into(), again, copied, head_of_the_copy()];
+    let (store, asked) = scripted(script).await;
+    assert_eq!(store.promote(upload(1)).await.unwrap(), proved());
+    assert!(asked.lock().await[5].to_lowercase().contains("x-amz-copy-source-if-match: \"other\""));
+    let round = || [STAGED.to_owned(), refused(), GONE.to_owned()];
+    let mut script = vec![GONE.to_owned()];
+    (0..4).for_each(|_| script.extend(round()));
+    let script: [String; 13] = script.try_into().unwrap();
+    let (store, asked) = scripted(script).await;
+    assert!(matches!(store.promote(upload(1)).await, Err(ObjectError::Unavailable(_))), "not for ever");
+    assert_eq!(asked.lock().await.len(), 13);
+}
+
+#[tokio::test]
 async fn where_staging_and_the_copy_are_gone_staging_is_not_found() {
     let staging = ObjectKey::Staging(upload(1));
     let gone = || GONE.to_owned();

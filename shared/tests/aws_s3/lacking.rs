@@ -83,6 +83,21 @@ async fn a_store_that_makes_plain_copies_alone_is_asked_for_an_exact_one_once() 
 }
 
 #[tokio::test]
+async fn where_versions_are_not_known_the_object_itself_is_removed() {
+    let removed = || "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
+    let unknown = || error("501 No", "NotImplemented");
+    let (store, asked) = scripted([unknown(), removed(), removed()]).await;
+    store.erase(&ObjectKey::Copied(upload(1))).await.unwrap();
+    store.erase(&ObjectKey::Copied(upload(2))).await.unwrap();
+    let firsts: Vec<String> =
+        asked.lock().await.iter().map(|head| head.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(firsts, ["GET", "DELETE", "DELETE"]);
+    let (endpoint, _) = served([unknown()]).await;
+    let exact = crate::world::store(&endpoint, "bucket", &some_credentials());
+    assert!(matches!(exact.erase(&ObjectKey::Copied(upload(1))).await, Err(ObjectError::Unavailable(_))));
+}
+
+#[tokio::test]
 async fn over_s3_itself_nothing_is_asked_in_a_simpler_way() {
     let script = [GONE.into(), STAGED.into(), error("501 No", "NotImplemented")];
     let (endpoint, asked) = served(script).await;

@@ -60,6 +60,8 @@ use crate::{
 const DOWNLOAD_LIFETIME: Duration = Duration::from_secs(300);
 /// How long a copy may take unless told otherwise: S3 copies gigabytes in seconds, not in milliseconds.
 const COPY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often an upload that changes while it is copied is copied.
+const MAX_COPIES: u32 = 4;
 /// The media type of what has none.
 const OCTETS: &str = "application/octet-stream";
 
@@ -194,6 +196,8 @@ enum Lack {
     ExactCopies,
     /// It tells no digest of what it has copied.
     Digests,
+    /// It cannot be asked for the versions of an object.
+    Versions,
 }
 
 /// Whether an error says that the store does not know what it was asked for.
@@ -214,7 +218,7 @@ fn patient(timeout: Duration) -> Builder {
 enum CopyRefusal {
     /// The source is not there any more.
     SourceGone,
-    /// A condition did not hold: most likely the copy is there already, or is just being made.
+    /// A condition did not hold: the copy is there already, or is just being made, or staging is not what it was.
     Condition(ObjectError),
     /// It failed; an error in the body of a 200 is here as well.
     Other(ObjectError),
@@ -266,20 +270,26 @@ impl Objects for S3Objects {
             Err(ObjectError::NotFound(_)) => {}
             looked => return looked,
         }
-        let refusal = match self.head(staging).await {
-            Ok(staged) => match self.copy(upload_id, &staged).await {
-                Ok(()) => return self.copied(copy).await,
-                Err(CopyRefusal::SourceGone) => ObjectError::NotFound(staging),
-                Err(CopyRefusal::Condition(error)) => error,
-                Err(CopyRefusal::Other(error)) => return Err(error),
-            },
-            Err(missing @ ObjectError::NotFound(_)) => missing,
-            Err(error) => return Err(error),
-        };
-        // Somebody else may have made it meanwhile.
-        match self.copied(copy).await {
-            Err(ObjectError::NotFound(_)) => Err(refusal),
-            looked => looked,
+        // Some stores let staging be put again, which is then not what was looked at: what is there now is copied.
+        let mut copies = MAX_COPIES;
+        loop {
+            let (refusal, changed) = match self.head(staging).await {
+                Ok(staged) => match self.copy(upload_id, &staged).await {
+                    Ok(()) => return self.copied(copy).await,
+                    Err(CopyRefusal::SourceGone) => (ObjectError::NotFound(staging), false),
+                    Err(CopyRefusal::Condition(error)) => (error, true),
+                    Err(CopyRefusal::Other(error)) => return Err(error),
+                },
+                Err(missing @ ObjectError::NotFound(_)) => (missing, false),
+                Err(error) => return Err(error),
+            };
+            copies -= 1;
+            // Somebody else may have made it meanwhile.
+            match self.copied(copy).await {
+                Err(ObjectError::NotFound(_)) if changed && copies > 0 => {}
+                Err(ObjectError::NotFound(_)) => return Err(refusal),
+                looked => return looked,
+            }
         }
     }
 

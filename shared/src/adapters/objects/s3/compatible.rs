@@ -30,6 +30,7 @@ pub(super) struct Seen {
     no_asking_for_digests: AtomicBool,
     no_exact_copies: AtomicBool,
     no_digests: AtomicBool,
+    no_versions: AtomicBool,
 }
 
 impl Seen {
@@ -38,6 +39,7 @@ impl Seen {
             Lack::AskingForDigests => &self.no_asking_for_digests,
             Lack::ExactCopies => &self.no_exact_copies,
             Lack::Digests => &self.no_digests,
+            Lack::Versions => &self.no_versions,
         }
     }
 }
@@ -66,6 +68,7 @@ impl S3Objects {
             let what = match lack {
                 Lack::AskingForDigests => "it cannot be asked for digests",
                 Lack::ExactCopies => "it makes copies without condition and digest alone",
+                Lack::Versions => "it does not know versions: what is removed is removed at once",
                 Lack::Digests => "it computes no SHA-256 of what it copies: copies are read",
             };
             tracing::warn!(bucket = %self.bucket, what, "the object store does less than S3");

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::{primitives::DateTime, types::MultipartUpload};
 
-use super::{S3Objects, unavailable};
+use super::{Lack, S3Objects, not_known, unavailable};
 use crate::{
     domain::upload::ObjectKey,
     ports::objects::{Area, Listed, Listing, ObjectError, Thing},
@@ -74,27 +74,41 @@ impl S3Objects {
         Ok(Listing { found, next: next.map(|(key, id)| format!("{key}\n{id}")) })
     }
 
-    /// Removes every version of a key, and whatever hides it.
+    /// Removes every version of a key, and whatever hides it; what there is where the store knows no versions.
     pub(super) async fn erase_versions(&self, key: ObjectKey) -> Result<(), ObjectError> {
         let name = key.to_string();
+        if self.lacks(Lack::Versions) {
+            return self.erase(&name, None).await;
+        }
         let mut from: (Option<String>, Option<String>) = (None, None);
         loop {
             let request = self.client.list_object_versions().bucket(&self.bucket).prefix(&name);
             let request = request.set_key_marker(from.0.take()).set_version_id_marker(from.1.take());
-            let answer = request.send().await.map_err(unavailable)?;
+            let answer = match request.send().await {
+                Err(error) if not_known(&error) && self.may_lack(Lack::Versions) => {
+                    self.erase(&name, None).await?;
+                    self.note(Lack::Versions);
+                    return Ok(());
+                }
+                answer => answer.map_err(unavailable)?,
+            };
             let versions = answer.versions().iter().map(|version| (version.key(), version.version_id()));
             let markers = answer.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
             // Of the very key: others may begin like it.
             let own = versions.chain(markers).filter(|(found, _)| *found == Some(name.as_str()));
             for (_, version) in own {
-                let request = self.client.delete_object().bucket(&self.bucket).key(&name);
-                request.set_version_id(version.map(str::to_owned)).send().await.map_err(unavailable)?;
+                self.erase(&name, version).await?;
             }
             if !answer.is_truncated().unwrap_or(false) {
                 return Ok(());
             }
             from = (answer.next_key_marker, answer.next_version_id_marker);
         }
+    }
+
+    async fn erase(&self, name: &str, version: Option<&str>) -> Result<(), ObjectError> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(name);
+        request.set_version_id(version.map(str::to_owned)).send().await.map(drop).map_err(unavailable)
     }
 }
 
