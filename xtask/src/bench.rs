@@ -76,10 +76,9 @@ fn build(workspace: &Workspace, folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     for name in FUNCTIONS.into_iter().chain([EMPTY]) {
         let mut cargo = workspace.command("cargo");
+        // There cargo finds how they are built to be deployed: `functions/.cargo/config.toml`.
+        cargo.current_dir(workspace.path("functions"));
         cargo.args(["build", "--release", "--locked", "--bins", "--package", name]);
-        // `docs/aws.md` sets the first two, and cargo-lambda the last.
-        cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
-        cargo.env("CARGO_PROFILE_RELEASE_PANIC", "abort");
         programs::run(&mut cargo)?;
         fs::copy(workspace.target("release").join(name), folder.join(name))
             .map_err(|error| format!("cannot copy {name}: {error}"))?;
