@@ -63,6 +63,11 @@ impl Template {
         found
     }
 
+    /// All parameters, by name.
+    pub(crate) fn parameters(&self) -> &serde_json::Map<String, Value> {
+        self.parameters.as_object().unwrap()
+    }
+
     /// The conditions of all resources of a kind, by name; empty text for none.
     pub(crate) fn conditional(&self, kind: &str) -> BTreeMap<&str, &str> {
         let all = self.resources.as_object().unwrap().iter();
