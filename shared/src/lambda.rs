@@ -1,19 +1,25 @@
 //! Hosting a router as a Lambda function behind an HTTP API of API Gateway.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use lambda_http::{Error, RequestExt as _, request::RequestContext};
 
 use crate::{
-    app::{context::Context, keys},
-    http::layer,
+    app::{context::Context, warm_up},
+    http::{error::ApiError, layer},
 };
+
+/// What is kept of an invocation's time, so that its answer can still be written and sent.
+pub const RESERVE: Duration = Duration::from_secs(1);
 
 /// Answers invocations with a router until the process ends.
 ///
@@ -24,15 +30,29 @@ use crate::{
 /// Where the Lambda service cannot be spoken to.
 #[expect(clippy::future_not_send, reason = "it is all that a program does, on its one thread")]
 pub async fn serve(router: Router, context: Context) -> Result<(), Error> {
-    if let Err(error) = context.store.get_raw(&[keys::deployment()]).await {
-        tracing::warn!(error = %error, cause = ?error, "the records cannot be read");
-    }
+    warm_up::records(&context).await;
     lambda_http::run(host(router, context)).await
 }
 
-/// A router as it answers invocations: with the envelope of errors, the log line, and the address that asks.
+/// A router as it answers invocations: before their time is over, with the envelope of errors, the log line, and the
+/// address that asks.
 pub fn host(router: Router, context: Context) -> Router {
+    let router = router.layer(middleware::from_fn_with_state(context.clone(), in_time));
     layer::finish(router, context).layer(middleware::from_fn(note_source))
+}
+
+/// Gives a request up while there is time to say so. Whatever it was doing then may have happened or not, as after a crash.
+async fn in_time(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let Some(left) = left(&request, context.clock.now_ms()) else { return next.run(request).await };
+    let answer = tokio::time::timeout(left, next.run(request)).await;
+    answer.unwrap_or_else(|_| ApiError::late().into_response())
+}
+
+/// How long a request may take, where its invocation has an end.
+fn left(request: &Request, now_ms: i64) -> Option<Duration> {
+    let deadline = request.lambda_context_ref().map(|context| context.deadline).filter(|end| *end > 0)?;
+    let left = deadline.saturating_sub(u64::try_from(now_ms).unwrap_or_default());
+    Some(Duration::from_millis(left).saturating_sub(RESERVE))
 }
 
 /// Who asks, as the gateway saw it: a header could be anybody's word.

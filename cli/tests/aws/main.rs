@@ -19,6 +19,7 @@ mod repositories;
 mod roles;
 mod routes;
 mod served;
+mod silence;
 mod template;
 mod verifying;
 mod world;

@@ -37,13 +37,13 @@ use shared::{
         clock::{Clock, Entropy, Ids},
         signer::{Opened, Signer as _},
     },
-    testing::{build, fetcher::ScriptedFetcher, signer::TestSigner, time::TestClock},
+    testing::{build, fetcher::ScriptedFetcher, items::FailingItems, signer::TestSigner, time::TestClock},
 };
 
 use crate::recorder::{Calls, RecordedItems, RecordedObjects, RecordedTasks};
 
 /// When the events happen: a minute after the deployment was begun.
-const NOW: i64 = 1_732_278_777_286;
+pub(crate) const NOW: i64 = 1_732_278_777_286;
 
 /// The random part of every id that the events name; their times tell them apart.
 const RANDOM: [u8; 10] = [0xa1, 0x34, 0x8c, 0x01, 0x85, 0x59, 0xea, 0x39, 0x85, 0xff];
@@ -101,6 +101,7 @@ pub(crate) struct World {
     pub(crate) context: Context,
     pub(crate) calls: Arc<Calls>,
     pub(crate) fetcher: Arc<ScriptedFetcher>,
+    items: Arc<RecordedItems>,
     objects: Arc<RecordedObjects>,
     store: Store,
     clock: Arc<TestClock>,
@@ -129,12 +130,23 @@ impl World {
         let items = Arc::new(RecordedItems(MemoryItems::default(), Arc::clone(&calls)));
         let bytes = Arc::new(MemoryObjects::new(&settings.base_url, UrlKey::from_bytes(&[7; 32])));
         let objects = Arc::new(RecordedObjects(Arc::clone(&bytes), Arc::clone(&calls)));
-        let mut context = build::context(items, &clock, settings, 1);
+        let mut context = build::context(Arc::clone(&items) as _, &clock, settings, 1);
         context.ids = Ids::new(Arc::clone(&clock) as _, Arc::clone(&entropy) as _);
         context.tasks = Some(Arc::new(RecordedTasks(Arc::clone(&calls))));
         let store = Store { objects: Arc::clone(&objects) as _, receiver: bytes };
         let (caller, signer) = (build::caller(), Arc::new(TestSigner::fresh()));
-        Self { context, calls, fetcher: Arc::default(), objects, store, clock, entropy, caller, signer }
+        Self {
+            context,
+            calls,
+            fetcher: Arc::default(),
+            items,
+            objects,
+            store,
+            clock,
+            entropy,
+            caller,
+            signer,
+        }
     }
 
     /// Makes it so late that what is made now gets this id.
@@ -262,12 +274,19 @@ impl World {
         Checker { fetcher: Arc::clone(&self.fetcher) as _, objects: self.objects() }
     }
 
-    pub(crate) async fn decider(&self) -> Arc<Decider> {
+    /// A decider whose key is opened when it is needed.
+    pub(crate) fn decider(&self) -> Arc<Decider> {
         let plan = Plan { mode: Mode::Delegated, unlisted: Unlisted::Refuse, budget: None };
         let keys = Opened(Arc::clone(&self.signer) as _);
         let signing = Signing::new(self.context.clone(), vec![Arc::new(keys)], plan);
-        signing.open().await.unwrap();
         Arc::new(Decider::new(self.context.clone(), signing))
+    }
+
+    /// From now on, records over a connection that fails when it is told to.
+    pub(crate) fn failing(&mut self) -> Arc<FailingItems> {
+        let items = Arc::new(FailingItems::new(Arc::clone(&self.items) as _));
+        self.context.store = shared::app::store::Store::new(Arc::clone(&items) as _);
+        items
     }
 
     /// An upload as it is stored.
