@@ -13,6 +13,7 @@
 mod build;
 mod deploying;
 mod events;
+mod monitoring;
 mod privileges;
 mod recorder;
 mod repositories;
