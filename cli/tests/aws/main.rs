@@ -11,6 +11,7 @@
 #![allow(clippy::future_not_send, reason = "lambda_http's adapter is for one thread, as a function is")]
 
 mod build;
+mod cdn;
 mod deploying;
 mod events;
 mod monitoring;

@@ -316,6 +316,7 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
                 "NextSigningKeyArn",
                 "RepositorySecretArns",
                 "RepositoryParameterArns",
+                "CdnPrivateKeySecretArn",
             ];
             let logs = format!("{}Logs.Arn", function[..1].to_ascii_uppercase() + &function[1..]);
             for resource in &statement.resources {

@@ -52,7 +52,7 @@ const ADMIN: &str = "tok_01jd9xq2v6m4t8r0c5b7n3k1fz";
 const PIPELINE: &str = "tok_01jd9xq3tem4t8r0c5b7n3k1fz";
 /// The product's first day.
 const PRODUCT: &str = "tok_01jd9xq4spm4t8r0c5b7n3k1fz";
-const RELEASED: [&str; 2] = ["upl_01jd9xq5rym4t8r0c5b7n3k1fz", "art_01jd9xq6r6m4t8r0c5b7n3k1fz"];
+pub(crate) const RELEASED: [&str; 2] = ["upl_01jd9xq5rym4t8r0c5b7n3k1fz", "art_01jd9xq6r6m4t8r0c5b7n3k1fz"];
 const UNUSED: [&str; 2] = ["upl_01jd9xq9nym4t8r0c5b7n3k1fz", "art_01jd9xqan6m4t8r0c5b7n3k1fz"];
 const WITHDRAWN: [&str; 2] = ["upl_01jd9xqbmem4t8r0c5b7n3k1fz", "art_01jd9xqckpm4t8r0c5b7n3k1fz"];
 const STABLE: &str = "rel_01jd9xq7qem4t8r0c5b7n3k1fz";
@@ -280,6 +280,11 @@ impl World {
         let keys = Opened(Arc::clone(&self.signer) as _);
         let signing = Signing::new(self.context.clone(), vec![Arc::new(keys)], plan);
         Arc::new(Decider::new(self.context.clone(), signing))
+    }
+
+    /// Somebody who may do everything.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// From now on, records over a connection that fails when it is told to.
