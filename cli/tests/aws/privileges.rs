@@ -152,6 +152,9 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 52] = [
     ("batch.delete(", "DeleteItem", "external/conclude.rs", 2, &["verify"]),
 ];
 
+/// The table of records that was restored in place of the stack's own.
+const RESTORED: &str = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TableName}";
+
 fn adapters(relative: &str) -> std::path::PathBuf {
     path("shared/src/adapters").join(relative)
 }
@@ -311,6 +314,8 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
             assert!(statement.actions.iter().all(|action| !action.contains('*')), "{statement:?}");
             let own = [
                 "Table.Arn",
+                RESTORED,
+                "HasTableName",
                 "SigningKey.Arn",
                 "WorkQueue.Arn",
                 "WorkDeadLetterQueue.Arn",
@@ -351,6 +356,25 @@ fn the_verifier_alone_deletes_versions_and_none_but_decide_and_manage_write_the_
             }
         }
     }
+}
+
+#[test]
+fn the_records_are_those_of_one_table_whether_the_stack_made_it_or_it_was_restored() {
+    let template = Template::read();
+    for function in FUNCTIONS {
+        for statement in template.statements(function) {
+            let records = statement.actions.iter().any(|action| action.starts_with("dynamodb:"));
+            assert_eq!(
+                records,
+                statement.resources == ["HasTableName", RESTORED, "Table.Arn"],
+                "{statement:?}"
+            );
+        }
+    }
+    assert_eq!(template.parameter("TableName")["Default"], "");
+    let chosen = serde_json::json!(["HasTableName", "TableName", "Table"]);
+    assert_eq!(template.everywhere("BP_METADATA__DYNAMODB__TABLE"), &chosen);
+    assert_eq!(template.properties("Monitoring")["Parameters"]["TableName"], chosen);
 }
 
 #[test]
