@@ -15,6 +15,7 @@ mod cdn;
 mod deploying;
 mod events;
 mod monitoring;
+mod partitions;
 mod privileges;
 mod recorder;
 mod repositories;
