@@ -13,6 +13,9 @@ use super::{
     servers::{config, fresh_name, named_by},
 };
 
+#[path = "races.rs"]
+mod races;
+
 const SERVER: &str = "BP_TEST_DYNAMODB";
 
 /// Records in a new table of the named server.
