@@ -36,8 +36,9 @@ const USAGE: &str = "usage: cargo xtask <command>
                   tests over the functions
   aws up          keep these servers running until Ctrl-C or `aws down`; prints how the tests find them
   aws down        end the servers that an `aws up` in another terminal keeps running
-  aws live --stack NAME
-                  the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
+  aws live --stack NAME [--large]
+                  the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN; --large
+                  has five gigabytes copied besides
   gcs test        the tests of objects in Google Cloud Storage over fake-gcs-server
   live-repositories FILE
                   the tests of files in real repositories, which FILE tells of: see docs/repositories.md
@@ -59,7 +60,8 @@ fn main() -> ExitCode {
         ["gcs", "test"] => Ok(gcs::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
         ["aws", "down"] => aws::down(&workspace),
-        ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
+        ["aws", "live", "--stack", stack] => live::run(&workspace, stack, live::Size::Small),
+        ["aws", "live", "--stack", stack, "--large"] => live::run(&workspace, stack, live::Size::Large),
         ["live-repositories", file] => live_repositories::run(&workspace, file),
         ["bench", "cold", words @ ..] => match bench::Plan::asked(words) {
             Some(plan) => bench::cold(&workspace, plan),
