@@ -1,4 +1,4 @@
-//! Downloads through CloudFront: nothing is read there that `download` has not signed for, and it signs for what is available.
+//! Downloads through a CDN: nothing is read there that `download` has not signed for, and it signs for what is available.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What `sam deploy` is given by `samconfig.toml`: CloudFormation takes it only where the template knows it.
+//! What `sam deploy` is given by `samconfig.toml`: it is taken only where the template knows it.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn given() -> Vec<(String, Vec<(String, String)>)> {
     found
 }
 
-/// Why CloudFormation would refuse a value of a parameter.
+/// Why a deployment would be refused for a value of a parameter.
 fn refusal(parameter: &Value, value: &str) -> Option<String> {
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let allowed = parameter["AllowedValues"].as_array();

@@ -1,4 +1,4 @@
-//! What CloudFront would find in an address.
+//! What `CloudFront` would find in an address.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ fn staged() -> ObjectKey {
     ObjectKey::Copied("upl_01jd9xqfhem4t8r0c5b7n3k1fz".parse().unwrap())
 }
 
-/// The address that is asked for, what CloudFront takes for itself, and whether the signature is good for it.
+/// The address that is asked for, what `CloudFront` takes for itself, and whether the signature is good for it.
 fn judged(url: &str, key: &LocalKey) -> (String, i64, bool) {
     let (rest, tail) = url.split_once("Expires=").unwrap();
     let asked = rest.trim_end_matches(['?', '&']).to_owned();
