@@ -168,7 +168,7 @@ fn a_cdn_signs_with_a_key_and_its_id_or_not_at_all() {
         ("cdn_url: https://a.example\ncdn: { key_pair_id: K2 }\n", "both are needed"),
         ("cdn_url: https://a.example\ncdn: { private_key: 'ssm:b' }\n", "both are needed"),
         (
-            "cdn_url: https://a.example\ncdn: { key_pair_id: K2, private_key: MIGHAg }\n",
+            "cdn_url: https://a.example\ncdn: { key_pair_id: K2, private_key: pasted-by-mistake }\n",
             "expected a reference",
         ),
         (
@@ -178,6 +178,6 @@ fn a_cdn_signs_with_a_key_and_its_id_or_not_at_all() {
         ("cdn: { key_pair_id: K2, private_key: 'ssm:b' }\n", "`cdn_url`: needed"),
     ] {
         let error = read(text, &[("AWS_REGION", "eu-central-1")]).unwrap_err().to_string();
-        assert!(error.contains(said) && !error.contains("MIGHAg"), "{text}: {error}");
+        assert!(error.contains(said) && !error.contains("pasted-by-mistake"), "{text}: {error}");
     }
 }
