@@ -2,6 +2,7 @@
 
 #[cfg(feature = "aws-client")]
 pub mod aws;
+pub mod cdn;
 pub mod clock;
 #[cfg(feature = "fetcher-https")]
 pub mod fetcher;

@@ -29,3 +29,4 @@ pub mod sweep;
 pub mod tokens;
 pub mod unavailable;
 pub mod uploads;
+pub mod warm_up;

@@ -13,6 +13,7 @@ use crate::domain::{
 };
 
 mod bucket;
+mod cdn;
 mod gcs;
 mod places;
 mod reader;
@@ -20,6 +21,7 @@ mod signing;
 
 pub use self::{
     bucket::Bucket,
+    cdn::{Cdn, CdnKey},
     gcs::GcsBucket,
     places::{Aws, Metadata, Queue, Storage},
     signing::{Signing, SigningBudget, SigningMode},
@@ -69,7 +71,7 @@ pub struct Config {
     /// When things are cleaned up.
     pub gc: Gc,
     /// Where public managed artifacts are downloaded from instead.
-    pub cdn_url: Option<String>,
+    pub cdn: Option<Cdn>,
     /// The least important lines that are logged: `error`, `warn`, `info` (the default) or `debug`.
     pub log_level: String,
     /// Repositories with rules of their own.
@@ -136,9 +138,9 @@ impl RepositoryKind {
     }
 }
 
-/// Where the credentials of a repository come from.
+/// Where a secret comes from, as the credentials of a repository.
 #[derive(Debug, Clone)]
-pub enum RepositoryCredentials {
+pub enum SecretSource {
     /// They were read at the start.
     Read(Secret),
     /// They are read when they are needed, and again.
@@ -155,7 +157,7 @@ pub struct Repository {
     /// What it is.
     pub kind: RepositoryKind,
     /// What opens it, in the form of its kind.
-    pub credentials: Option<RepositoryCredentials>,
+    pub credentials: Option<SecretSource>,
     /// The region for which requests are signed, where its kind has regions.
     pub region: Option<String>,
     /// Whether it may be on a private network.
@@ -183,7 +185,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The keys of the top level: what else begins with `BP_` in the environment is none of ours.
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     "log",
     "base_url",
     "storage",
@@ -193,6 +195,7 @@ const TOP: [&str; 13] = [
     "uploads",
     "decisions",
     "cdn_url",
+    "cdn",
     "repositories",
     "queue",
     "secrets",
@@ -255,7 +258,7 @@ impl Config {
         let signing_mode = signing::mode(reader, signing.as_ref());
         let signing_budget = signing::budget(reader);
         let log_level = reader.word("log.level", &["error", "warn", "info"], "info");
-        let (base_url, cdn_url) = (reader.url("base_url"), reader.url("cdn_url"));
+        let (base_url, cdn) = (reader.url("base_url"), cdn::cdn(reader));
         let external = external(reader);
         let max_size = reader.whole("uploads.max_size_bytes", 1..=(1 << 53) - 1, 107_374_182_400);
         let slice = reader.whole("uploads.slice_bytes", 1_048_576..=17_179_869_184, 1_073_741_824);
@@ -270,9 +273,10 @@ impl Config {
             revoked_after_seconds: reader.whole("gc.revoked_after_seconds", 86_400..=315_360_000, 2_592_000),
         };
         let (repositories, secrets_endpoint) = (reader.repositories(), reader.url("secrets.endpoint"));
-        let kept = |entry: &Repository| matches!(entry.credentials, Some(RepositoryCredentials::Kept(_)));
+        let kept = |entry: &Repository| matches!(entry.credentials, Some(SecretSource::Kept(_)));
         let wanted = uses_aws(storage.as_ref(), metadata.as_ref(), signing.as_ref(), queue.as_ref())
-            || repositories.iter().any(kept);
+            || repositories.iter().any(kept)
+            || cdn.as_ref().is_some_and(Cdn::is_kept);
         let aws = if wanted { Some(aws(reader)) } else { None };
         Some(Self {
             base_url,
@@ -292,7 +296,7 @@ impl Config {
             delegation_lifetime_seconds,
             catalogue_max_age_seconds,
             gc,
-            cdn_url,
+            cdn,
             log_level: log_level?,
             repositories,
             secrets_endpoint,

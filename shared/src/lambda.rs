@@ -1,6 +1,6 @@
 //! Hosting a router as a Lambda function behind an HTTP API of API Gateway.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,9 +9,13 @@ use axum::{
 use lambda_http::{Error, RequestExt as _, request::RequestContext, tower::util::MapRequestLayer};
 
 use crate::{
-    app::{context::Context, keys},
-    http::layer::{self, RequestId},
+    app::{context::Context, warm_up},
+    http::layer::{self, RequestId, TimeLeft},
+    ports::clock::Clock,
 };
+
+/// What is kept of an invocation's time, so that its answer can still be written and sent.
+pub const RESERVE: Duration = Duration::from_secs(1);
 
 /// Answers invocations with a router until the process ends.
 ///
@@ -22,30 +26,43 @@ use crate::{
 /// Where the Lambda service cannot be spoken to.
 #[expect(clippy::future_not_send, reason = "it is all that a program does, on its one thread")]
 pub async fn serve(router: Router, context: Context) -> Result<(), Error> {
-    if let Err(error) = context.store.get_raw(&[keys::deployment()]).await {
-        tracing::warn!(error = %error, cause = ?error, "the records cannot be read");
-    }
+    warm_up::records(&context).await;
     lambda_http::run(host(router, context)).await
 }
 
-/// A router as it answers invocations: with the envelope of errors, the log line, and what the gateway knows.
+/// A router as it answers invocations: before their time is over, with the envelope of errors, the log line, and what the
+/// gateway knows.
 pub fn host(router: Router, context: Context) -> Router {
-    layer::finish(router, context).layer(MapRequestLayer::new(note))
+    let clock = Arc::clone(&context.clock);
+    layer::finish(router, context).layer(MapRequestLayer::new(move |request| note(request, clock.as_ref())))
 }
 
-/// Who asks, as the gateway saw it, since a header could be anybody's word; and what it calls the request in its own log.
-fn note(mut request: Request) -> Request {
+/// Who asks, as the gateway saw it, since a header could be anybody's word; what it calls the request in its own log; and
+/// how long the answer may take.
+fn note(mut request: Request, clock: &dyn Clock) -> Request {
     let (source, id) = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => {
             (context.http.source_ip.as_deref().map(str::parse), context.request_id.clone())
         }
         _ => (None, None),
     };
+    let left = left(&request, clock.now_ms());
+    let extensions = request.extensions_mut();
     if let Some(Ok(address)) = source {
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 0)));
+        extensions.insert(ConnectInfo(SocketAddr::new(address, 0)));
     }
     if let Some(id) = id {
-        request.extensions_mut().insert(RequestId(id));
+        extensions.insert(RequestId(id));
+    }
+    if let Some(left) = left {
+        extensions.insert(TimeLeft(left));
     }
     request
+}
+
+/// How long a request may take, where its invocation has an end.
+fn left(request: &Request, now_ms: i64) -> Option<Duration> {
+    let deadline = request.lambda_context_ref().map(|context| context.deadline).filter(|end| *end > 0)?;
+    let left = deadline.saturating_sub(u64::try_from(now_ms).unwrap_or_default());
+    Some(Duration::from_millis(left).saturating_sub(RESERVE))
 }

@@ -1,5 +1,6 @@
 //! What the use cases need from the world, one trait a file, six methods at most.
 
+pub mod cdn;
 pub mod clock;
 pub mod fetcher;
 pub mod items;

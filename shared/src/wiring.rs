@@ -10,6 +10,8 @@ use crate::{
 
 #[cfg(all(feature = "embedded", feature = "s3", feature = "fetcher-https"))]
 mod buckets;
+#[cfg(feature = "fetcher-https")]
+mod cdn;
 #[cfg(feature = "dynamodb")]
 mod cloud;
 #[cfg(feature = "embedded")]
@@ -66,6 +68,9 @@ pub enum WiringError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What signs addresses of the CDN cannot be used.
+    #[error("`cdn.private_key` cannot be used")]
+    Cdn(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A bucket cannot be used.
     #[error("the bucket `{name}` cannot be used: {rule}")]
     Bucket {
@@ -110,7 +115,7 @@ fn settings(config: &Config, base_url: &str) -> Settings {
         allow_declared: config.external.allow_declared,
         url_rules: config.external.url_rules.clone(),
         repositories: repositories::for_use_cases(config),
-        cdn_url: config.cdn_url.clone(),
+        cdn: None,
         decision_lifetime: config.decision_lifetime_seconds,
         delegation_lifetime: config.delegation_lifetime_seconds,
         catalogue_max_age_ms: config

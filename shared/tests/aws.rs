@@ -4,6 +4,8 @@
 //! - `BP_TEST_KMS=http://127.0.0.1:4566` for `kms`
 //! - `BP_TEST_SECRETS=http://127.0.0.1:4566` for `secrets`
 //!
+//! `silent` needs none.
+//!
 //! `cargo xtask aws test` starts them and runs all of this; by hand, `cargo xtask aws up` prints the variables, and
 //! `cargo test -p shared --features aws --test aws -- --ignored dynamodb` fails where one is missing.
 
@@ -25,3 +27,5 @@ mod lossy;
 mod secrets;
 #[path = "aws/servers.rs"]
 mod servers;
+#[path = "aws/silent.rs"]
+mod silent;

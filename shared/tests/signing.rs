@@ -8,6 +8,8 @@
 )]
 #![allow(clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
 
+#[path = "signing/alarms.rs"]
+mod alarms;
 #[path = "signing/delegated.rs"]
 mod delegated;
 #[path = "signing/direct.rs"]

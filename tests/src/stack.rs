@@ -124,7 +124,8 @@ async fn bootstrap(functions: &Functions, data: &Path) {
     let made = command.output().expect("an ended bp");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let event: Value = serde_json::from_slice(&made.stdout).expect("an event");
-    functions["verify"].invoke(&event).await.expect("a stored token");
+    let answer = functions["verify"].invoke(&event).await.expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&answer), "{}", "the first token was not stored");
 }
 
 impl World {

@@ -12,6 +12,7 @@ use crate::process;
 use crate::s3;
 use crate::stand_ins;
 use crate::test::EndToEnd;
+use crate::up::{self, Up};
 use crate::workspace::Workspace;
 
 /// Unit tests that the plain run of all tests does not build.
@@ -80,8 +81,10 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEn
     counts.note(step);
 }
 
-/// Keeps servers running until it is interrupted.
+/// Keeps servers running until it is interrupted, or asked to end by [`down`].
 pub(crate) fn up(workspace: &Workspace) -> Result<bool, String> {
+    // The last to go: who waits for the end waits until the servers are gone.
+    let up = Up::begin(&workspace.target("tools"))?;
     let mut ministack = stand_ins::ministack(workspace)?;
     let localstack = stand_ins::localstack(workspace)?;
     let left_out = |name: &str, install: &str| eprintln!("{name} is left out: {install}");
@@ -107,8 +110,15 @@ pub(crate) fn up(workspace: &Workspace) -> Result<bool, String> {
     }
     println!("# the end-to-end tests over functions of `cargo build --release`, beside the above:");
     println!("export BP_TEST_STACK=lambda BP_TEST_EMULATOR={}", lambda::emulator(workspace)?.display());
-    eprintln!("running until Ctrl-C");
-    ministack.wait().map(|()| true)
+    eprintln!("running until Ctrl-C, or `cargo xtask aws down`");
+    ministack.wait(|| up.is_asked_to_end()).map(|()| true)
+}
+
+/// Ends what [`up`] keeps running.
+pub(crate) fn down(workspace: &Workspace) -> Result<bool, String> {
+    let ended = up::down(&workspace.target("tools"))?;
+    println!("{}", if ended { "the servers have ended" } else { "no servers are up" });
+    Ok(true)
 }
 
 fn without_a_server(workspace: &Workspace, counts: &mut Counts) -> Result<(), String> {

@@ -20,6 +20,7 @@ mod sockets;
 mod stand_ins;
 mod test;
 mod tools;
+mod up;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,9 +34,11 @@ const USAGE: &str = "usage: cargo xtask <command>
                   over DynamoDB Local, which want a JDK and Maven, and over MinIO and fake-gcs-server, which want Go
   aws test        the tests of the AWS adapters over MiniStack, LocalStack, DynamoDB Local and MinIO, and the end-to-end
                   tests over the functions
-  aws up          keep these servers running until Ctrl-C; prints how the tests find them
-  aws live --stack NAME
-                  the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN
+  aws up          keep these servers running until Ctrl-C or `aws down`; prints how the tests find them
+  aws down        end the servers that an `aws up` in another terminal keeps running
+  aws live --stack NAME [--large]
+                  the end-to-end tests against a stack that you have deployed, with the token in BP_API_TOKEN; --large
+                  has five gigabytes copied besides
   gcs test        the tests of objects in Google Cloud Storage over fake-gcs-server
   live-repositories FILE
                   the tests of files in real repositories, which FILE tells of: see docs/repositories.md
@@ -56,7 +59,9 @@ fn main() -> ExitCode {
         ["aws", "test"] => Ok(aws::run(&workspace)),
         ["gcs", "test"] => Ok(gcs::run(&workspace)),
         ["aws", "up"] => aws::up(&workspace),
-        ["aws", "live", "--stack", stack] => live::run(&workspace, stack),
+        ["aws", "down"] => aws::down(&workspace),
+        ["aws", "live", "--stack", stack] => live::run(&workspace, stack, live::Size::Small),
+        ["aws", "live", "--stack", stack, "--large"] => live::run(&workspace, stack, live::Size::Large),
         ["live-repositories", file] => live_repositories::run(&workspace, file),
         ["bench", "cold", words @ ..] => match bench::Plan::asked(words) {
             Some(plan) => bench::cold(&workspace, plan),

@@ -56,10 +56,13 @@ impl Server {
         Err(format!("{} can be reached from elsewhere: {}", self.name, open.join(", ")))
     }
 
-    /// Waits until it ends by itself.
-    pub(crate) fn wait(&mut self) -> Result<(), String> {
+    /// Waits until it is to end; an error where it ends by itself.
+    pub(crate) fn wait(&mut self, is_over: impl Fn() -> bool) -> Result<(), String> {
         // `Child::wait` would close the standard input, and the server would end with it.
         while !self.has_ended()? {
+            if is_over() {
+                return Ok(());
+            }
             sleep(PAUSE);
         }
         Err(format!("{} ended", self.name))

@@ -11,13 +11,18 @@
 #![allow(clippy::future_not_send, reason = "lambda_http's adapter is for one thread, as a function is")]
 
 mod build;
+mod cdn;
+mod deploying;
 mod events;
+mod monitoring;
+mod partitions;
 mod privileges;
 mod recorder;
 mod repositories;
 mod roles;
 mod routes;
 mod served;
+mod silence;
 mod template;
 mod verifying;
 mod world;

@@ -48,6 +48,13 @@ fn no_secret_may_be_read_until_the_operator_names_it() {
     for function in FUNCTIONS {
         for statement in template.statements(function) {
             for (_, action) in SIGNED.iter().filter(|(_, action)| statement.actions == [*action]) {
+                if statement.sid == "ReadCdnKey" {
+                    assert_eq!(
+                        (function, &statement.resources[..]),
+                        ("download", &["CdnPrivateKeySecretArn".to_owned()][..])
+                    );
+                    continue;
+                }
                 let parameter = if action.starts_with("ssm") {
                     "RepositoryParameterArns"
                 } else {

@@ -32,7 +32,7 @@ fn allowed_by(statement: &Statement, (action, on): &Call) -> bool {
 }
 
 /// IAM's patterns: `*` is any text.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((start, rest)) => {
@@ -47,10 +47,10 @@ fn holds(condition: &Value, partition: &str) -> bool {
     let Some(operators) = condition.as_object() else { return true };
     operators.iter().all(|(operator, keys)| {
         let Some(listed) = keys.get("dynamodb:LeadingKeys") else { panic!("unknown condition: {condition}") };
-        let named = list(listed).iter().any(|key| key == partition);
+        let mut patterns = list(listed).into_iter();
         match operator.as_str() {
-            "ForAllValues:StringEquals" => named,
-            "ForAllValues:StringNotEquals" => !named,
+            "ForAllValues:StringEquals" => patterns.any(|pattern| pattern == partition),
+            "ForAllValues:StringLike" => patterns.any(|pattern| matches(&pattern, partition)),
             "Null" => *listed == "false",
             other => panic!("unknown condition: {other}"),
         }

@@ -61,7 +61,7 @@ pub(crate) async fn router(function: &str, world: &World) -> Router {
         "register" => register::router(register::Ports { context }),
         "initiate" => initiate::router(initiate::Ports { context, objects }),
         "complete" => complete::router(complete::Ports { context, objects }),
-        "decide" => decide::router(decide::Ports { context, decider: world.decider().await }),
+        "decide" => decide::router(decide::Ports { context, decider: world.decider() }),
         "download" => download::router(download::Ports { context, objects }),
         "manage" => manage::router(manage::Ports { context, objects, signing_keys: None }),
         other => panic!("{other} has no router"),
@@ -71,8 +71,17 @@ pub(crate) async fn router(function: &str, world: &World) -> Router {
 
 /// What a router makes of a document: the answer as API Gateway is given it.
 pub(crate) async fn answer(router: Router, document: Value) -> Value {
+    answer_within(router, document, lambda_runtime::Context::default()).await
+}
+
+/// The same within an invocation that ends.
+pub(crate) async fn answer_within(
+    router: Router,
+    document: Value,
+    invocation: lambda_runtime::Context,
+) -> Value {
     let payload: LambdaRequest = serde_json::from_value(document).unwrap();
-    let event = LambdaEvent::new(payload, lambda_runtime::Context::default());
+    let event = LambdaEvent::new(payload, invocation);
     let answer = Adapter::from(router).ready().await.unwrap().call(event).await.unwrap();
     serde_json::to_value(answer).unwrap()
 }

@@ -15,6 +15,7 @@ pub(crate) const FUNCTIONS: [&str; 7] =
 pub(crate) struct Template {
     resources: Value,
     parameters: Value,
+    globals: Value,
 }
 
 /// What one statement of a role allows.
@@ -46,7 +47,11 @@ fn capital(function: &str) -> String {
 impl Template {
     pub(crate) fn read() -> Self {
         let whole: Value = serde_saphyr::from_str(&text("template.yaml")).unwrap();
-        Self { resources: whole["Resources"].clone(), parameters: whole["Parameters"].clone() }
+        Self {
+            resources: whole["Resources"].clone(),
+            parameters: whole["Parameters"].clone(),
+            globals: whole["Globals"]["Function"].clone(),
+        }
     }
 
     /// The properties of a resource.
@@ -56,11 +61,21 @@ impl Template {
         found
     }
 
+    /// A variable that every function has in its environment.
+    pub(crate) fn everywhere(&self, name: &str) -> &Value {
+        &self.globals["Environment"]["Variables"][name]
+    }
+
     /// A parameter.
     pub(crate) fn parameter(&self, name: &str) -> &Value {
         let found = &self.parameters[name];
         assert!(found.is_object(), "template.yaml has no parameter {name}");
         found
+    }
+
+    /// All parameters, by name.
+    pub(crate) fn parameters(&self) -> &serde_json::Map<String, Value> {
+        self.parameters.as_object().unwrap()
     }
 
     /// The conditions of all resources of a kind, by name; empty text for none.

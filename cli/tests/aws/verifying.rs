@@ -38,16 +38,11 @@ pub(crate) const DOCUMENTS: [&str; 11] = [
 
 /// Hands a document over; the answer, and what was asked of AWS meanwhile, all of which the role allows.
 async fn deliver(world: &World, name: &str) -> (Value, BTreeSet<Call>) {
-    let (answer, calls) = try_deliver(world, name).await;
-    (answer.unwrap(), calls)
-}
-
-async fn try_deliver(world: &World, name: &str) -> (Result<Value, verify::VerifyError>, BTreeSet<Call>) {
     assert!(DOCUMENTS.contains(&name), "{name} is not among the documents");
     let ports = verify::Ports { context: world.context.clone(), checker: world.checker() };
     let document = events::read(&format!("verify/{name}.json"));
     world.calls.take();
-    let answer = verify::handle(&ports, document).await;
+    let answer = verify::handle(&ports, document).await.unwrap();
     let calls = world.calls.take();
     roles::allows(&Template::read(), "verify", &calls, name);
     (answer, calls)
@@ -162,6 +157,29 @@ async fn an_order_to_sweep_sweeps() {
 }
 
 #[tokio::test]
+async fn a_sweep_that_fails_is_no_error_of_the_function_and_the_next_one_does_it() {
+    let mut world = World::of_events().await;
+    let items = world.failing();
+    for name in ["schedule", "task-sweep", "task-collect"] {
+        items.set_down(true);
+        let (answer, _) = deliver(&world, name).await;
+        assert_eq!(answer["outcome"], "failed", "{name}: {answer}");
+        items.set_down(false);
+        assert_eq!(deliver(&world, name).await.0, json!({}), "{name}");
+    }
+    assert_eq!(world.upload(EXPIRED).await.state, UploadState::Expired);
+}
+
+#[tokio::test]
+async fn of_a_batch_whatever_fails_comes_again() {
+    let mut world = World::of_events().await;
+    world.failing().set_down(true);
+    let sent = events::read("verify/sqs-task.json")["Records"][0]["messageId"].clone();
+    let (answer, _) = deliver(&world, "sqs-task").await;
+    assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": sent }] }));
+}
+
+#[tokio::test]
 async fn an_order_to_collect_goes_on_with_what_was_begun_and_begins_nothing() {
     let world = World::of_events().await;
     let (answer, calls) = deliver(&world, "task-collect").await;
@@ -203,7 +221,8 @@ async fn the_first_token_is_made_once_and_only_where_there_is_none() {
     assert!(changes(&calls).is_empty(), "{calls:?}");
 
     let world = World::of_events().await;
-    let (refusal, calls) = try_deliver(&world, "task-bootstrap").await;
-    assert!(matches!(refusal, Err(verify::VerifyError::HasTokens)), "{refusal:?}");
+    let (answer, calls) = deliver(&world, "task-bootstrap").await;
+    assert_eq!(answer["outcome"], "refused", "a refusal is no error of the function: {answer}");
+    assert!(answer["reason"].as_str().unwrap().contains("has a token already"), "{answer}");
     assert!(changes(&calls).is_empty(), "{calls:?}");
 }

@@ -37,13 +37,13 @@ use shared::{
         clock::{Clock, Entropy, Ids},
         signer::{Opened, Signer as _},
     },
-    testing::{build, fetcher::ScriptedFetcher, signer::TestSigner, time::TestClock},
+    testing::{build, fetcher::ScriptedFetcher, items::FailingItems, signer::TestSigner, time::TestClock},
 };
 
 use crate::recorder::{Calls, RecordedItems, RecordedObjects, RecordedTasks};
 
 /// When the events happen: a minute after the deployment was begun.
-const NOW: i64 = 1_732_278_777_286;
+pub(crate) const NOW: i64 = 1_732_278_777_286;
 
 /// The random part of every id that the events name; their times tell them apart.
 const RANDOM: [u8; 10] = [0xa1, 0x34, 0x8c, 0x01, 0x85, 0x59, 0xea, 0x39, 0x85, 0xff];
@@ -52,7 +52,7 @@ const ADMIN: &str = "tok_01jd9xq2v6m4t8r0c5b7n3k1fz";
 const PIPELINE: &str = "tok_01jd9xq3tem4t8r0c5b7n3k1fz";
 /// The product's first day.
 const PRODUCT: &str = "tok_01jd9xq4spm4t8r0c5b7n3k1fz";
-const RELEASED: [&str; 2] = ["upl_01jd9xq5rym4t8r0c5b7n3k1fz", "art_01jd9xq6r6m4t8r0c5b7n3k1fz"];
+pub(crate) const RELEASED: [&str; 2] = ["upl_01jd9xq5rym4t8r0c5b7n3k1fz", "art_01jd9xq6r6m4t8r0c5b7n3k1fz"];
 const UNUSED: [&str; 2] = ["upl_01jd9xq9nym4t8r0c5b7n3k1fz", "art_01jd9xqan6m4t8r0c5b7n3k1fz"];
 const WITHDRAWN: [&str; 2] = ["upl_01jd9xqbmem4t8r0c5b7n3k1fz", "art_01jd9xqckpm4t8r0c5b7n3k1fz"];
 const STABLE: &str = "rel_01jd9xq7qem4t8r0c5b7n3k1fz";
@@ -101,6 +101,7 @@ pub(crate) struct World {
     pub(crate) context: Context,
     pub(crate) calls: Arc<Calls>,
     pub(crate) fetcher: Arc<ScriptedFetcher>,
+    items: Arc<RecordedItems>,
     objects: Arc<RecordedObjects>,
     store: Store,
     clock: Arc<TestClock>,
@@ -129,12 +130,23 @@ impl World {
         let items = Arc::new(RecordedItems(MemoryItems::default(), Arc::clone(&calls)));
         let bytes = Arc::new(MemoryObjects::new(&settings.base_url, UrlKey::from_bytes(&[7; 32])));
         let objects = Arc::new(RecordedObjects(Arc::clone(&bytes), Arc::clone(&calls)));
-        let mut context = build::context(items, &clock, settings, 1);
+        let mut context = build::context(Arc::clone(&items) as _, &clock, settings, 1);
         context.ids = Ids::new(Arc::clone(&clock) as _, Arc::clone(&entropy) as _);
         context.tasks = Some(Arc::new(RecordedTasks(Arc::clone(&calls))));
         let store = Store { objects: Arc::clone(&objects) as _, receiver: bytes };
         let (caller, signer) = (build::caller(), Arc::new(TestSigner::fresh()));
-        Self { context, calls, fetcher: Arc::default(), objects, store, clock, entropy, caller, signer }
+        Self {
+            context,
+            calls,
+            fetcher: Arc::default(),
+            items,
+            objects,
+            store,
+            clock,
+            entropy,
+            caller,
+            signer,
+        }
     }
 
     /// Makes it so late that what is made now gets this id.
@@ -262,12 +274,24 @@ impl World {
         Checker { fetcher: Arc::clone(&self.fetcher) as _, objects: self.objects() }
     }
 
-    pub(crate) async fn decider(&self) -> Arc<Decider> {
+    /// A decider whose key is opened when it is needed.
+    pub(crate) fn decider(&self) -> Arc<Decider> {
         let plan = Plan { mode: Mode::Delegated, unlisted: Unlisted::Refuse, budget: None };
         let keys = Opened(Arc::clone(&self.signer) as _);
         let signing = Signing::new(self.context.clone(), vec![Arc::new(keys)], plan);
-        signing.open().await.unwrap();
         Arc::new(Decider::new(self.context.clone(), signing))
+    }
+
+    /// Somebody who may do everything.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// From now on, records over a connection that fails when it is told to.
+    pub(crate) fn failing(&mut self) -> Arc<FailingItems> {
+        let items = Arc::new(FailingItems::new(Arc::clone(&self.items) as _));
+        self.context.store = shared::app::store::Store::new(Arc::clone(&items) as _);
+        items
     }
 
     /// An upload as it is stored.

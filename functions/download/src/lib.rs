@@ -126,8 +126,8 @@ async fn managed(
 ) -> Result<Response, ApiError> {
     let (key, version) =
         place(artifact).ok_or(AppError::Internal("an external artifact has no bytes here"))?;
-    if let Some(cdn) = ports.context.settings.cdn_url.as_ref().filter(|_| artifact.access == Access::Public) {
-        return redirect(&format!("{cdn}/{key}"));
+    if let Some(url) = at_the_cdn(&ports.context, artifact, &key, version).await {
+        return redirect(&url);
     }
     let etag = format!("\"{}\"", artifact.sha256);
     if range::not_modified(headers, &etag) {
@@ -155,6 +155,18 @@ async fn managed(
             stream_response(artifact, wanted, &etag, body)
         }
     }
+}
+
+/// Where the bytes are to be had at the CDN. The store has them, too, where no such address can be signed.
+async fn at_the_cdn(
+    context: &Context,
+    artifact: &Artifact,
+    key: &ObjectKey,
+    version: Option<&String>,
+) -> Option<String> {
+    let cdn = context.settings.cdn.as_ref().filter(|_| artifact.access == Access::Public)?;
+    let url = cdn.url(key, version.map(String::as_str), context.clock.now_ms()).await;
+    url.inspect_err(|error| tracing::error!(error = %error, cause = ?error, "the CDN is passed over")).ok()
 }
 
 fn unsatisfiable(artifact: &Artifact) -> ApiError {

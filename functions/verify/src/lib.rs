@@ -32,7 +32,7 @@ pub struct Ports {
     pub checker: Checker,
 }
 
-/// Why an event was not dealt with: it is delivered again, and in the end set aside for an operator.
+/// Why an event was not dealt with. A message is delivered again, and in the end set aside for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It is none of the events that this function knows.
@@ -48,13 +48,17 @@ pub enum VerifyError {
     App(#[from] AppError),
 }
 
-/// Deals with one event. The answer to a batch names the messages that are to be delivered again.
+/// Deals with one event. The answer to a batch names the messages that are to be delivered again; that to an order that
+/// was given by hand or by the schedule says why it was not done. That is no error of the function: each of those takes a
+/// new version back while it is being tried, and a store that hiccups, or a second first token, is not its fault.
 ///
 /// # Errors
-/// [`VerifyError`], but never for a batch.
+/// [`VerifyError::Unknown`]
 pub async fn handle(ports: &Ports, event: Value) -> Result<Value, VerifyError> {
     match Event::read(event).map_err(VerifyError::Unknown)? {
-        Event::One(order) => run(ports, &order).await.map(|()| json!({})),
+        Event::One(order) => {
+            Ok(run(ports, &order).await.map_or_else(|error| undone(&order, &error), |()| json!({})))
+        }
         Event::Batch(messages) => {
             let failed = join_all(messages.iter().map(|message| deliver(ports, message))).await;
             let failed: Vec<_> =
@@ -62,6 +66,16 @@ pub async fn handle(ports: &Ports, event: Value) -> Result<Value, VerifyError> {
             Ok(json!({ "batchItemFailures": failed }))
         }
     }
+}
+
+/// Says that an order was not done, to whoever gave it and to the log, which an alarm reads.
+fn undone(order: &Order, error: &VerifyError) -> Value {
+    let (outcome, event) = match error {
+        VerifyError::HasTokens => ("refused", None),
+        VerifyError::Unknown(_) | VerifyError::App(_) => ("failed", Some("order_failed")),
+    };
+    tracing::warn!(event, order = ?order, error = %error, cause = ?error, "an order was not done");
+    json!({ "outcome": outcome, "reason": error.to_string() })
 }
 
 /// Deals with one message; its id where it is to come again.

@@ -18,10 +18,13 @@ mod http;
 const MAX_ATTEMPTS: u32 = 3;
 /// The pause before the second try is random and at most so long, and twice that before the third.
 const BACKOFF: Duration = Duration::from_millis(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A first packet that was lost is sent again after a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long one try of a call may take. A client whose calls take longer says so itself.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a call may take with all its tries: two that nobody answers, and the pause between them. A function may run
+/// several times as long, so that it still says 503 where a service swallows what it is sent.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// Where AWS is and who we are there.
 #[derive(Debug, Clone)]

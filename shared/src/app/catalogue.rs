@@ -110,7 +110,7 @@ pub struct Catalogues {
     state: RwLock<State>,
     /// Held while reading the store, so that a thousand waiting requests read once.
     reading: tokio::sync::Mutex<()>,
-    /// When the store last did not answer, Unix milliseconds: for a moment it is not asked again.
+    /// When the store was last silent, Unix milliseconds: for a moment it is not asked again.
     failed_at: AtomicI64,
 }
 
@@ -151,7 +151,7 @@ impl Catalogues {
         if let Some(facts) = self.remembered(product, tenant, max_age, After::Any) {
             return Ok(facts);
         }
-        let late = || AppError::Items(ItemsUnavailable("it did not answer in time".into()));
+        let late = || AppError::Items(ItemsUnavailable::Silent("it did not answer in time".into()));
         let refreshed = tokio::time::timeout(READ_TIMEOUT, self.refresh(product, tenant)).await;
         match refreshed.unwrap_or_else(|_| Err(late())) {
             // What was just read is current by definition, even if another commit happened while it was read, or the clock
@@ -159,7 +159,9 @@ impl Catalogues {
             Ok(at_ms) => self
                 .remembered(product, tenant, max_age, After::Read(at_ms))
                 .ok_or(AppError::Internal("what was just read is not remembered")),
-            Err(error @ (AppError::Items(_) | AppError::Busy)) => {
+            // Where it answers and refuses, or others are in the middle of changes, they may be revoking: then nothing
+            // older than a catalogue may be is given.
+            Err(error @ AppError::Items(ItemsUnavailable::Silent(_))) => {
                 self.failed_at.store(self.context.clock.now_ms(), Ordering::Relaxed);
                 let max_stale = self.context.settings.catalogue_max_stale_ms;
                 let facts = self.remembered(product, tenant, max_stale, After::Decisive).ok_or(error)?;

@@ -234,7 +234,7 @@ async fn write_end(
     after: serde_json::Value,
     mut batch: Batch,
 ) -> Result<(), AppError> {
-    // It stays in `OPEN_UPLOADS`: while its URLs live, somebody can still put bytes into staging, for the sweep to remove.
+    // The sweep looks at it once more: while its URLs live, somebody can still put bytes into staging.
     uploads::put(&mut batch, upload, leased.unchanged())?;
     let before = Some(json!({ "state": "INITIATED" }));
     let entry = Entry { kind, subject: upload.upload_id.to_string(), before, after: Some(after) };

@@ -11,6 +11,7 @@ use crate::{
         token::Scope,
     },
     ports::{
+        cdn::Cdn,
         clock::{Clock, Ids},
         links::Links,
         tasks::{Task, Tasks},
@@ -57,8 +58,8 @@ pub struct Settings {
     pub url_rules: UrlRules,
     /// The repositories that are configured.
     pub repositories: Vec<Repository>,
-    /// Where public managed artifacts are downloaded from instead, without a slash at the end.
-    pub cdn_url: Option<String>,
+    /// Where public managed artifacts are downloaded from instead, in the programs that send clients there.
+    pub cdn: Option<Arc<dyn Cdn>>,
     /// How long a decision lives, in seconds.
     pub decision_lifetime: i64,
     /// How long a delegation lives, in seconds.

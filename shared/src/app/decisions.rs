@@ -20,6 +20,7 @@ use super::{
     context::Context,
     error::AppError,
     signing::{Ready, Share, Signing},
+    warm_up,
 };
 use crate::domain::{
     artifact::Access,
@@ -89,12 +90,15 @@ impl Decider {
     /// Makes the connections that the first answer needs, while a process starts. What fails here is not told: it fails
     /// again where it is needed.
     pub async fn warm_up(&self) {
-        let _ = self.signing.open().await;
-        if let Ok(keyset) = self.signing.keyset().await {
-            let left = keyset.expires.saturating_sub(self.context.clock.now());
-            // An alarm watches this number.
-            tracing::info!(keyset_days_left = left.div_euclid(86_400), "the keyset is read");
-        }
+        warm_up::bounded(async {
+            let _ = self.signing.open().await;
+            if let Ok(keyset) = self.signing.keyset().await {
+                let left = keyset.expires.saturating_sub(self.context.clock.now());
+                // An alarm watches this number.
+                tracing::info!(keyset_days_left = left.div_euclid(86_400), "the keyset is read");
+            }
+        })
+        .await;
     }
 
     /// Answers a question; `may_see_restricted` opens channels that look empty to others.

@@ -16,7 +16,7 @@ use crate::{
 pub const ARTIFACTS: &str = "artifacts";
 /// The partition of all uploads.
 pub const UPLOADS: &str = "uploads";
-/// The partition of the uploads that have not ended: what the sweep looks at.
+/// The partition of the uploads that the sweep has still to look at, in the order in which they are due.
 pub const OPEN_UPLOADS: &str = "open_uploads";
 /// The partition of the artifacts whose bytes are to be checked.
 pub const VERIFYING: &str = "verifying";
@@ -112,9 +112,15 @@ pub fn upload(id: UploadId) -> Key {
     Key::new(UPLOADS, id.to_string())
 }
 
-/// That an upload has not ended.
-pub fn open_upload(id: UploadId) -> Key {
-    Key::new(OPEN_UPLOADS, id.to_string())
+/// That the sweep is to look at an upload at this time (Unix milliseconds); an upload may have several.
+pub fn open_upload(id: UploadId, due: i64) -> Key {
+    Key::new(OPEN_UPLOADS, format!("{:014}#{id}", due.max(0)))
+}
+
+/// When the sweep is to look at which upload.
+pub fn read_open_upload(sort: &str) -> Option<(i64, UploadId)> {
+    let (due, id) = sort.split_once('#')?;
+    Some((due.parse().ok()?, id.parse().ok()?))
 }
 
 /// That an artifact's bytes are to be checked.

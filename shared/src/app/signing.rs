@@ -271,7 +271,7 @@ impl Signing {
         }
         let signature = in_time(signer.sign(input.as_bytes())).await;
         if let Err(error) = &signature {
-            tracing::warn!(%error, "the signing key did not sign");
+            tracing::warn!(event = "signer_failed", %error, "the signing key did not sign");
             self.sign_failed.begin(self.context.clock.now_ms());
         }
         Ok(signature)

@@ -12,6 +12,7 @@ use super::{
     keys,
     register::same_bytes,
     store::{Batch, Stored, retrying},
+    sweep::GRACE_MS,
 };
 use crate::{
     domain::{
@@ -79,7 +80,7 @@ pub async fn initiate(
     let doors = doors(context, objects, &upload).await?;
     let mut batch = Batch::default();
     put(&mut batch, &upload, Expect::Absent)?;
-    batch.put(keys::open_upload(upload.upload_id), &json!({}), Expect::Absent)?;
+    batch.put(keys::open_upload(upload.upload_id, upload.expires_at), &json!({}), Expect::Absent)?;
     let after = json!({ "sha256": upload.sha256, "size_bytes": upload.size_bytes, "file_name": upload.file_name,
         "access": upload.access });
     let subject = upload.upload_id.to_string();
@@ -93,13 +94,29 @@ pub async fn initiate(
 }
 
 /// Stores an upload. It may be cleaned away a while after its time, but not once it is COMPLETED: by then it tells which
-/// artifact its bytes belong to.
+/// artifact its bytes belong to. The sweep is told of one that is being completed: whoever does may never come to an end.
+/// Of all others it knows since they were initiated.
 ///
 /// # Errors
 /// [`AppError::Corrupt`]
 pub(super) fn put(batch: &mut Batch, upload: &Upload, expect: Expect) -> Result<(), AppError> {
+    if upload.state == UploadState::Completing {
+        batch.put(keys::open_upload(upload.upload_id, due(upload)), &json!({}), Expect::Anything)?;
+    }
     let until = (upload.state != UploadState::Completed).then(|| kept_until(upload));
     batch.put_until(keys::upload(upload.upload_id), upload, expect, until)
+}
+
+/// When the sweep has something to do about an upload, Unix milliseconds.
+pub(super) fn due(upload: &Upload) -> i64 {
+    match upload.state {
+        UploadState::Initiated => upload.expires_at,
+        // One that nobody holds has been due all along.
+        UploadState::Completing => upload.lease.map_or(upload.created_at, |lease| lease.until),
+        UploadState::Completed | UploadState::Failed | UploadState::Expired | UploadState::Aborted => {
+            upload.expires_at.saturating_add(GRACE_MS)
+        }
+    }
 }
 
 /// Until when the record of an upload is kept at least, Unix seconds.

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Repository, RepositoryCredentials, RepositoryKind};
+use super::{Repository, RepositoryKind, SecretSource};
 use crate::domain::{
     external_url::RepositoryPrefix,
     secret::{Secret, SecretReference},
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         let kind = self.word("type", &["https", "s3", "minio", "gcs", "jfrog", "github"], "https");
         let region = self.text("region").filter(|region| !region.is_empty());
         let prefix = self.text("url_prefix");
-        let credentials = self.credentials();
+        let credentials = self.secret("credentials").1;
         let ca_pem = self.file("ca_file");
         let allow_private = self.flag("allow_private", false);
         let products = self.products();
@@ -213,29 +213,36 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn credentials(&mut self) -> Option<RepositoryCredentials> {
-        let reference = self.text("credentials")?;
+    /// Whether a key refers to a secret, and where it comes from.
+    pub(super) fn secret(&mut self, path: &str) -> (bool, Option<SecretSource>) {
+        match self.text(path).filter(|text| !text.is_empty()) {
+            None => (false, None),
+            Some(reference) => (true, self.source(path, &reference)),
+        }
+    }
+
+    fn source(&mut self, path: &str, reference: &str) -> Option<SecretSource> {
         if let Some(name) = reference.strip_prefix("env:") {
             let value = self.environment.get(name).cloned();
             if value.is_none() {
-                self.problem("credentials", format!("the environment variable `{name}` is not set"));
+                self.problem(path, format!("the environment variable `{name}` is not set"));
             }
-            return value.map(Secret::new).map(RepositoryCredentials::Read);
+            return value.map(Secret::new).map(SecretSource::Read);
         }
-        if let Some(path) = reference.strip_prefix("file:") {
-            return match std::fs::read_to_string(path) {
-                Ok(text) => Some(RepositoryCredentials::Read(Secret::new(text.trim_end().to_owned()))),
+        if let Some(file) = reference.strip_prefix("file:") {
+            return match std::fs::read_to_string(file) {
+                Ok(text) => Some(SecretSource::Read(Secret::new(text.trim_end().to_owned()))),
                 Err(error) => {
-                    self.problem("credentials", format!("`{path}` cannot be read: {error}"));
+                    self.problem(path, format!("`{file}` cannot be read: {error}"));
                     None
                 }
             };
         }
-        let kept = SecretReference::parse(&reference).map(RepositoryCredentials::Kept);
+        let kept = SecretReference::parse(reference).map(SecretSource::Kept);
         if kept.is_none() {
             // The text itself may be a secret that was put here by mistake: it is not repeated.
             let rule = "expected a reference: `env:NAME`, `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`";
-            self.problem("credentials", rule);
+            self.problem(path, rule);
         }
         kept
     }

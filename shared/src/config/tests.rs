@@ -74,7 +74,7 @@ fn repositories_take_credentials_by_reference_alone() {
                 credentials: 'env:FILES_AUTH', products: [editor] }\n";
     let config = read(text, &[("FILES_AUTH", "Bearer abc")]).unwrap();
     let entry = &config.repositories[0];
-    let Some(RepositoryCredentials::Read(secret)) = &entry.credentials else { panic!("{entry:?}") };
+    let Some(SecretSource::Read(secret)) = &entry.credentials else { panic!("{entry:?}") };
     assert_eq!(secret.reveal(), "Bearer abc");
     assert!(!format!("{config:?}").contains("abc"));
     let missing = read(text, &[]).unwrap_err().to_string();
@@ -96,7 +96,7 @@ fn credentials_that_are_kept_on_aws_are_named_and_want_to_know_how_aws_is_reache
     let arn = "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:releases-AbCdEf";
     for (reference, region) in [(arn, Some("eu-central-1")), ("ssm:/big-picture/releases", None)] {
         let config = read(&text(reference), &aws).unwrap();
-        let Some(RepositoryCredentials::Kept(kept)) = &config.repositories[0].credentials else {
+        let Some(SecretSource::Kept(kept)) = &config.repositories[0].credentials else {
             panic!("{config:?}")
         };
         assert_eq!((kept.to_string().as_str(), kept.region()), (reference, region));
@@ -149,4 +149,35 @@ fn a_bucket_of_s3_is_opened_by_the_environment_or_by_a_reference() {
 fn what_another_choice_would_need_is_not_read() {
     let text = "storage: { type: filesystem, minio: { bucket: b, credentials: 'env:NOWHERE' }, gcs: { bucket: b } }\n";
     assert_eq!(read(text, &[]).unwrap().storage, Storage::Filesystem { root: "/data/objects".into() });
+}
+
+#[test]
+fn a_cdn_signs_with_a_key_and_its_id_or_not_at_all() {
+    let open = read("cdn_url: https://cdn.example.com/\n", &[]).unwrap().cdn.unwrap();
+    assert_eq!((open.url.as_str(), open.key.is_none()), ("https://cdn.example.com", true));
+    let environment = [
+        ("BP_CDN_URL", "https://cdn.example.com"),
+        ("BP_CDN__KEY_PAIR_ID", "K2JCJMDEHXQW5F"),
+        ("BP_CDN__PRIVATE_KEY", "env:CDN_KEY"),
+        ("CDN_KEY", "a secret"),
+    ];
+    let key = read("", &environment).unwrap().cdn.unwrap().key.unwrap();
+    assert_eq!(key.key_pair_id, "K2JCJMDEHXQW5F");
+    assert!(matches!(key.private_key, SecretSource::Read(_)) && !format!("{key:?}").contains("a secret"));
+    for (text, said) in [
+        ("cdn_url: https://a.example\ncdn: { key_pair_id: K2 }\n", "both are needed"),
+        ("cdn_url: https://a.example\ncdn: { private_key: 'ssm:b' }\n", "both are needed"),
+        (
+            "cdn_url: https://a.example\ncdn: { key_pair_id: K2, private_key: pasted-by-mistake }\n",
+            "expected a reference",
+        ),
+        (
+            "cdn_url: https://a.example\ncdn: { key_pair_id: 'K&', private_key: 'env:X' }\n",
+            "letters and digits",
+        ),
+        ("cdn: { key_pair_id: K2, private_key: 'ssm:b' }\n", "`cdn_url`: needed"),
+    ] {
+        let error = read(text, &[("AWS_REGION", "eu-central-1")]).unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains("pasted-by-mistake"), "{text}: {error}");
+    }
 }

@@ -18,6 +18,9 @@ const MAX_PARTS_TOLD: usize = 1_000;
 /// The longest wait that is passed on from a repository, in seconds.
 const MAX_RETRY_SECONDS: u64 = 3_600;
 
+/// What is said where a store is to blame.
+const SILENT: &str = "a store that this service depends on does not answer: try again later";
+
 /// An error as callers see it. `http::layer` writes it into the envelope, with the request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -47,6 +50,12 @@ impl ApiError {
     /// 404: there is no such thing, or it may not be seen; the same words for both.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", AppError::NotFound.to_string())
+    }
+
+    /// 503: what the request depends on has taken too long.
+    pub fn late() -> Self {
+        tracing::error!(code = "UNAVAILABLE", "a request took too long and was given up");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", SILENT).after(5)
     }
 
     /// 422: a member of the request breaks a rule.
@@ -80,8 +89,7 @@ fn ours(status: StatusCode, code: &'static str, message: &str, error: &AppError)
 }
 
 fn unavailable(error: &AppError) -> ApiError {
-    let message = "a store that this service depends on does not answer: try again later";
-    ours(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, error).after(5)
+    ours(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", SILENT, error).after(5)
 }
 
 /// No link into a repository: what it said is for the log alone.

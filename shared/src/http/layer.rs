@@ -1,6 +1,9 @@
 //! What is the same for every request: its id, its log line, the envelope of every error, the framework's included.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -20,6 +23,10 @@ const MAX_REQUEST_ID: usize = 64;
 /// The request's id, for handlers; a host that has named the request already leaves it here.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
+
+/// How long the answer to a request may take, where its host gives it an end.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLeft(pub Duration);
 
 /// Which token a request was made with, left by the extractors for the log line.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +49,8 @@ async fn around(State(context): State<Context>, mut request: Request, next: Next
     let method = request.method().clone();
     // The template, never the path or query as sent: they may hold what nobody should read in a log.
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
-    let mut response = envelope(next.run(request).await, &id);
+    let left = request.extensions().get::<TimeLeft>().copied();
+    let mut response = envelope(in_time(left, next.run(request)).await, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -55,6 +63,12 @@ async fn around(State(context): State<Context>, mut request: Request, next: Next
         duration_ms, "{method} {route} {status}"
     );
     response
+}
+
+/// Gives a request up while there is time to say so. Whatever it was doing then may have happened or not, as after a crash.
+async fn in_time(left: Option<TimeLeft>, answer: impl Future<Output = Response>) -> Response {
+    let Some(TimeLeft(left)) = left else { return answer.await };
+    tokio::time::timeout(left, answer).await.unwrap_or_else(|_| ApiError::late().into_response())
 }
 
 /// The id that came with the request, else that of the host, if they are fit to be printed, else a new one.

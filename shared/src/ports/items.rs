@@ -111,8 +111,15 @@ pub struct Query {
 
 /// The store could not be used; trying again may help.
 #[derive(Debug, thiserror::Error)]
-#[error("the metadata store could not be used")]
-pub struct ItemsUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub enum ItemsUnavailable {
+    /// It was not reached, did not answer in time, or failed in itself: as far as can be told, nobody else changes
+    /// anything there either.
+    #[error("the metadata store did not answer")]
+    Silent(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It answered and did not do it, as where it is asked too often: others may be changing records meanwhile.
+    #[error("the metadata store refused")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Why a transaction did not happen; nothing of it did.
 #[derive(Debug, thiserror::Error)]

@@ -40,7 +40,7 @@ pub fn settings() -> Settings {
         allow_declared: false,
         url_rules: UrlRules::default(),
         repositories: Vec::new(),
-        cdn_url: None,
+        cdn: None,
         decision_lifetime: 3_600,
         delegation_lifetime: 3_600,
         catalogue_max_age_ms: 5_000,

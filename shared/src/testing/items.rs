@@ -23,6 +23,7 @@ pub struct FailingItems {
 #[derive(Debug, Default)]
 struct Plan {
     down: bool,
+    refusing: bool,
     orders: Vec<Order>,
     lagging: Vec<String>,
     conflicts: usize,
@@ -59,6 +60,11 @@ impl FailingItems {
     /// The store is not to be reached at all, or is again.
     pub fn set_down(&self, down: bool) {
         self.plan().down = down;
+    }
+
+    /// The store refuses whatever this process asks, or no longer does; others it answers.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.plan().refusing = refusing;
     }
 
     /// Troubles the nth transaction from now on; the next is the first.
@@ -123,6 +129,9 @@ impl FailingItems {
         if plan.down {
             return Err(unavailable("it is down"));
         }
+        if plan.refusing {
+            return Err(ItemsUnavailable::Refused("it is asked too often".into()));
+        }
         let mut due = None;
         for (index, order) in plan.orders.iter_mut().enumerate().filter(|(_, order)| concerned(&order.on)) {
             match order.left.checked_sub(1) {
@@ -135,7 +144,7 @@ impl FailingItems {
 }
 
 fn unavailable(why: &str) -> ItemsUnavailable {
-    ItemsUnavailable(why.into())
+    ItemsUnavailable::Silent(why.into())
 }
 
 /// The answer, unless it is lost.

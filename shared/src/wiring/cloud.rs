@@ -73,6 +73,7 @@ impl Cloud {
         let repositories = {
             let mut opened = super::opened::OpenRepositories::new(&config)?;
             opened.link(&config, &mut settings.repositories)?;
+            settings.cdn = super::cdn::open(&config)?;
             opened
         };
         let context = Context {

@@ -69,6 +69,7 @@ pub async fn embedded(config: &Config, base_url: &str, data: &Path) -> Result<Em
     settings.copy_at_once_max_bytes = copy_at_once_max_bytes(&config.storage);
     let mut repositories = OpenRepositories::new(config)?;
     repositories.link(config, &mut settings.repositories)?;
+    settings.cdn = super::cdn::open(config)?;
     repositories.check(clock.now_ms()).await?;
     let context = Context {
         store: Store::new(Arc::clone(&items) as _),

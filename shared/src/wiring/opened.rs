@@ -6,10 +6,10 @@ use super::WiringError;
 use crate::{
     adapters::fetcher::{
         Credentials, Kind, SignedLinks,
-        https::{AskedLinks, AwsAccess, AwsSecrets, FetchLimits, HttpsFetcher, HttpsRepository},
+        https::{AskedLinks, AwsAccess, AwsSecrets, FetchLimits, HttpsFetcher, HttpsRepository, TlsError},
     },
     app::context,
-    config::{Config, Repository, RepositoryCredentials, RepositoryKind},
+    config::{Aws, Config, Repository, RepositoryKind, SecretSource},
     ports::{links::Links, secrets::Secrets},
 };
 
@@ -121,11 +121,19 @@ fn kind(entry: &Repository) -> Kind {
 
 /// Who reads credentials that are kept elsewhere, where there are such.
 fn secrets(config: &Config) -> Result<Option<Arc<dyn Secrets>>, WiringError> {
-    let kept = config
-        .repositories
-        .iter()
-        .find(|entry| matches!(entry.credentials, Some(RepositoryCredentials::Kept(_))));
+    let kept =
+        config.repositories.iter().find(|entry| matches!(entry.credentials, Some(SecretSource::Kept(_))));
     let (Some(entry), Some(aws)) = (kept, &config.aws) else { return Ok(None) };
+    let secrets = aws_secrets(config, aws)
+        .map_err(|error| WiringError::Repository { name: entry.name.clone(), source: error.into() })?;
+    Ok(Some(secrets))
+}
+
+/// Who reads secrets of AWS.
+///
+/// # Errors
+/// [`TlsError`]
+pub(super) fn aws_secrets(config: &Config, aws: &Aws) -> Result<Arc<dyn Secrets>, TlsError> {
     let access = AwsAccess {
         region: aws.region.clone(),
         access_key_id: aws.access_key_id.clone(),
@@ -134,9 +142,7 @@ fn secrets(config: &Config) -> Result<Option<Arc<dyn Secrets>>, WiringError> {
         endpoint: config.secrets_endpoint.clone(),
         ca_pem: aws.ca_pem.clone(),
     };
-    let secrets = AwsSecrets::new(access)
-        .map_err(|error| WiringError::Repository { name: entry.name.clone(), source: error.into() })?;
-    Ok(Some(Arc::new(secrets)))
+    Ok(Arc::new(AwsSecrets::new(access)?))
 }
 
 fn credentials(
@@ -146,10 +152,10 @@ fn credentials(
     let Some(source) = &entry.credentials else { return Ok(None) };
     let region = entry.region.as_deref().or_else(|| region_of(entry.url_prefix.as_str())).unwrap_or(REGION);
     match source {
-        RepositoryCredentials::Read(text) => Credentials::of(kind(entry), text, region)
+        SecretSource::Read(text) => Credentials::of(kind(entry), text, region)
             .map(Some)
             .map_err(|error| WiringError::Repository { name: entry.name.clone(), source: error.into() }),
-        RepositoryCredentials::Kept(reference) => {
+        SecretSource::Kept(reference) => {
             let secrets = secrets.ok_or(WiringError::NotChosen("AWS_REGION"))?;
             Ok(Some(Credentials::kept(kind(entry), region, Arc::clone(secrets), reference.clone())))
         }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use shared::{
     adapters::metadata::dynamodb::{DynamoItems, MAX_ITEM_BYTES},
     contract::items,
-    ports::items::{CommitError, Expect, Items, Key, Query, Write},
+    ports::items::{CommitError, Expect, Items, ItemsUnavailable, Key, Query, Write},
 };
 
 use super::{
     lossy::Lossy,
     servers::{config, fresh_name, named_by},
 };
+
+#[path = "races.rs"]
+mod races;
 
 const SERVER: &str = "BP_TEST_DYNAMODB";
 
@@ -125,7 +128,8 @@ async fn the_largest_item_is_stored_and_a_larger_one_refused_before_the_call() {
     let writes = vec![put("b", "{}".into(), Expect::Absent), put("c", noise, Expect::Absent)];
     let refused = store.commit(writes).await.unwrap_err();
     let CommitError::Unavailable(cause) = refused else { panic!("{refused:?}") };
-    assert!(cause.0.to_string().contains("more than the 409600 of an item"), "{}", cause.0);
+    let ItemsUnavailable::Refused(cause) = cause else { panic!("{cause:?}") };
+    assert!(cause.to_string().contains("more than the 409600 of an item"), "{cause}");
     assert_eq!(revisions(&*store, &["a", "b", "c"]).await, [Some(1), None, None]);
 }
 

@@ -68,7 +68,10 @@ pub(crate) async fn served<const N: usize>(answers: [String; N]) -> (String, Arc
                 stream.read_exact(&mut byte).await.unwrap();
                 head.extend_from_slice(&byte);
             }
-            noted.lock().await.push(String::from_utf8(head).unwrap());
+            let head = String::from_utf8(head).unwrap();
+            let mut body = vec![0; length(&head)];
+            stream.read_exact(&mut body).await.unwrap();
+            noted.lock().await.push(head);
             let next = answers.pop_front().unwrap_or_else(|| error("500 No", "NotScripted"));
             if let Some(slow) = next.strip_prefix(SLOW) {
                 tokio::time::sleep(Duration::from_millis(600)).await;
@@ -81,6 +84,13 @@ pub(crate) async fn served<const N: usize>(answers: [String; N]) -> (String, Arc
         }
     });
     (endpoint, asked)
+}
+
+/// How many bytes come with a request.
+fn length(head: &str) -> usize {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths.next().map_or(0, |(_, length)| length.parse().unwrap())
 }
 
 pub(crate) fn proved() -> ObjectStat {
@@ -212,17 +222,22 @@ async fn a_refusal_of_either_look_is_the_answer() {
     }
 }
 
+/// A store whose client waits 0.2 seconds.
+fn impatient(endpoint: &str) -> S3Objects {
+    let limit = Duration::from_millis(200);
+    let limits = TimeoutConfig::builder().operation_timeout(limit).operation_attempt_timeout(limit);
+    let config = client(endpoint, some_credentials()).config().to_builder().timeout_config(limits.build());
+    let credentials = SharedCredentialsProvider::new(some_credentials());
+    S3Objects::new(Client::from_conf(config.build()), "bucket", credentials)
+}
+
 /// A client that waits 0.2 seconds, in a store that waits so long for a copy; and a copy that takes 0.6.
 async fn promote_slowly(copy_timeout: Duration) -> (Result<ObjectStat, ObjectError>, usize) {
     let copied = answer("200 OK", "<CopyObjectResult><ETag>x</ETag></CopyObjectResult>");
     let copied = format!("{SLOW}{}", copied.replacen("\r\n", "\r\nConnection: close\r\n", 1));
     let script = [GONE.to_owned(), STAGED.to_owned(), copied, head_of_the_copy()];
     let (endpoint, asked) = served(script).await;
-    let limit = Duration::from_millis(200);
-    let limits = TimeoutConfig::builder().operation_timeout(limit).operation_attempt_timeout(limit);
-    let config = client(&endpoint, some_credentials()).config().to_builder().timeout_config(limits.build());
-    let credentials = SharedCredentialsProvider::new(some_credentials());
-    let store = S3Objects::new(Client::from_conf(config.build()), "bucket", credentials);
+    let store = impatient(&endpoint);
     let outcome = store.with_copy_timeout(copy_timeout).promote(upload(1)).await;
     let count = asked.lock().await.len();
     (outcome, count)
@@ -238,6 +253,22 @@ async fn a_copy_that_takes_too_long_is_given_up_and_not_begun_again() {
     let (outcome, asked) = promote_slowly(Duration::from_millis(300)).await;
     assert!(matches!(outcome, Err(ObjectError::Unavailable(_))), "{outcome:?}");
     assert_eq!(asked, 3);
+}
+
+#[tokio::test]
+async fn a_part_that_we_write_ourselves_may_take_longer_than_other_calls() {
+    let begun = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let sent = "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"part\"\r\nContent-Length: 0\r\n\r\n";
+    let whole = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>";
+    let script =
+        [answer("200 OK", begun), format!("{SLOW}{sent}"), answer("200 OK", whole), head_of_the_copy()];
+    let (endpoint, asked) = served(script).await;
+    let store = impatient(&endpoint);
+    let key = ObjectKey::escrow("art_01jd9xq6r6m4t8r0c5b7n3k1fz".parse().unwrap(), 1);
+    let mut draft = store.keep(&key, CONTENT.len() as u64).await.unwrap();
+    draft.write(bytes::Bytes::from_static(CONTENT)).await.unwrap();
+    assert_eq!(draft.publish(0).await.unwrap(), proved());
+    assert_eq!(asked.lock().await.len(), 4);
 }
 
 #[tokio::test]

@@ -104,6 +104,21 @@ async fn while_the_store_does_not_answer_the_keyset_is_remembered_as_long_as_cat
 }
 
 #[tokio::test]
+async fn where_the_store_refuses_the_keyset_is_remembered_no_longer_than_it_may_be_old() {
+    let age = build::settings().catalogue_max_age_ms;
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+        world.items.set_refusing(true);
+        world.at(age);
+        decider.keyset().await.unwrap();
+        world.at(age + 1);
+        decider.keyset().await.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn a_delegation_names_the_deployment_and_lasts_an_hour() {
     let world = World::new().await;
     let signed = world.ask(&world.decider(Mode::Delegated), &question("1.0.0"), None).await.unwrap();

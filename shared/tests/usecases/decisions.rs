@@ -12,6 +12,7 @@ use shared::{
         releases,
     },
     domain::{ids::ArtifactId, policy::Policy, rollout::Percentage},
+    ports::items::ItemsUnavailable,
     testing::{
         build,
         gate::{Gate, Trouble},
@@ -229,6 +230,25 @@ async fn without_the_metadata_store_decisions_go_on_from_memory_for_as_long_as_a
         assert!(matches!(refused, Err(AppError::Items(_))), "{refused:?}");
     }
     world.items().set_down(false);
+    assert_eq!(offered(&decider, "0.9.0").await.unwrap(), "2.0.0");
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_this_process_alone_may_be_told_of_a_revocation_so_nothing_old_is_decided() {
+    let world = World::memory();
+    two_releases(&world).await;
+    let decider = world.decider(&world.process).await;
+    assert_eq!(offered(&decider, "0.9.0").await.unwrap(), "2.0.0");
+    let age = build::settings().catalogue_max_age_ms;
+    world.items().set_refusing(true);
+    world.clock.set(START + age);
+    assert_eq!(offered(&decider, "0.9.0").await.unwrap(), "2.0.0", "it is not old yet");
+    world.clock.set(START + age + 1);
+    for _ in 0..2 {
+        let refused = offered(&decider, "0.9.0").await;
+        assert!(matches!(refused, Err(AppError::Items(ItemsUnavailable::Refused(_)))), "{refused:?}");
+    }
+    world.items().set_refusing(false);
     assert_eq!(offered(&decider, "0.9.0").await.unwrap(), "2.0.0");
 }
 

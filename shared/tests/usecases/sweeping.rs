@@ -2,14 +2,112 @@
 
 use shared::{
     app::{error::AppError, keys, sweep::Leases},
-    domain::upload::{ObjectKey, UploadState},
-    testing::{gate::Trouble, objects::Step},
+    domain::{
+        ids::UploadId,
+        upload::{ObjectKey, UploadState},
+    },
+    ports::items::Expect,
+    testing::{
+        gate::{Gate, Trouble},
+        objects::Step,
+    },
 };
 
-use super::world::{CONTENT, HOUR, LEASE, World};
+use super::world::{CONTENT, HOUR, LEASE, SECOND, START, World};
 
-async fn is_open(world: &World, id: shared::domain::ids::UploadId) -> bool {
-    world.context().store.get::<serde_json::Value>(keys::open_upload(id)).await.unwrap().is_some()
+/// When the sweep is to look at an upload, after the beginning of the test.
+async fn looks(world: &World, id: UploadId) -> Vec<i64> {
+    let all = world.context().store.query_all::<serde_json::Value>(keys::OPEN_UPLOADS, "").await.unwrap();
+    let marks = all.iter().filter_map(|(sort, _)| keys::read_open_upload(sort));
+    marks.filter(|(_, of)| *of == id).map(|(due, _)| due - START).collect()
+}
+
+async fn is_open(world: &World, id: UploadId) -> bool {
+    !looks(world, id).await.is_empty()
+}
+
+#[tokio::test]
+async fn a_sweep_looks_at_what_is_due_alone() {
+    let world = World::memory();
+    let (open, done) = (world.initiate(b"still to come").await, world.staged(CONTENT).await);
+    world.complete(done).await.unwrap();
+    let day = open.expires_at - START;
+    assert_eq!(
+        (looks(&world, open.upload_id).await, looks(&world, done).await),
+        (vec![day], vec![LEASE, day])
+    );
+    world.clock.advance(LEASE);
+    world.sweep(Leases::Held).await;
+    assert_eq!(looks(&world, done).await, [day, day + HOUR], "its lease was looked at, and not needed");
+    let before = world.items().calls();
+    for _ in 0..10 {
+        world.clock.advance(60 * SECOND);
+        world.sweep(Leases::Held).await;
+    }
+    assert_eq!(world.items().calls() - before, 20, "one question about uploads and one about releases each");
+    world.clock.set(open.expires_at);
+    world.sweep(Leases::Held).await;
+    assert_eq!(
+        (looks(&world, open.upload_id).await, looks(&world, done).await),
+        (vec![day + HOUR], vec![day + HOUR])
+    );
+    world.clock.advance(HOUR);
+    world.sweep(Leases::Held).await;
+    assert!(!is_open(&world, open.upload_id).await && !is_open(&world, done).await);
+}
+
+#[tokio::test]
+async fn more_than_one_sweep_can_look_at_are_looked_at_by_the_next() {
+    let world = World::memory();
+    let mut last = world.initiate(CONTENT).await;
+    for _ in 0..1_050 {
+        last = world.initiate(CONTENT).await;
+    }
+    world.clock.set(last.expires_at);
+    let due = async || {
+        let all = world.context().store.query_all::<serde_json::Value>(keys::OPEN_UPLOADS, "").await.unwrap();
+        let marks = all.iter().filter_map(|(sort, _)| keys::read_open_upload(sort));
+        marks.filter(|(due, _)| *due <= last.expires_at).count()
+    };
+    assert_eq!(due().await, 1_051);
+    world.sweep(Leases::Held).await;
+    assert_eq!(due().await, 51);
+    world.sweep(Leases::Held).await;
+    assert_eq!(due().await, 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_swept_is_looked_at_behind_the_others() {
+    let world = World::memory();
+    let upload = world.initiate(CONTENT).await;
+    world.clock.set(upload.expires_at);
+    world.items().on_write_to("uploads", Trouble::NotDone);
+    world.sweep(Leases::Held).await;
+    assert!(world.told("upload.expired").await.is_empty());
+    world.clock.advance(60 * SECOND);
+    world.sweep(Leases::Held).await;
+    assert_eq!(world.told("upload.expired").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_mark_that_is_set_again_while_the_sweep_looks_is_not_lost() {
+    let mut world = World::memory();
+    let other = world.another();
+    let upload = world.initiate(CONTENT).await;
+    world.clock.set(upload.expires_at);
+    let gate = Gate::default();
+    world.items().on_get("uploads", Trouble::WaitsAfter(gate.clone()));
+    let sweeping = world.sweep(Leases::Held);
+    let marking = async {
+        gate.reached().await;
+        let key = keys::open_upload(upload.upload_id, upload.expires_at);
+        let mut batch = shared::app::store::Batch::default();
+        batch.put(key, &serde_json::json!({}), Expect::Anything).unwrap();
+        other.context.store.commit(batch).await.unwrap();
+        gate.open();
+    };
+    tokio::join!(sweeping, marking);
+    assert_eq!(looks(&world, upload.upload_id).await, [upload.expires_at - START]);
 }
 
 #[tokio::test]

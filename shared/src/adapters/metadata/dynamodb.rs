@@ -21,8 +21,8 @@
 //! | `query` | `Query`, consistent, page by page | one partition, prefix by `begins_with`; each item by itself, so a page can show a transaction in part |
 //! | `commit` | `TransactWriteItems` with a client token, one write too | an answer that was lost can be asked for again: the same token is done once. A plain `PutItem` costs half, but after a lost answer its condition fails on its own first try, and nobody could tell whether it had happened |
 //!
-//! A transaction that meets another one under way is tried again a few times, then it is a conflict; throttling is
-//! unavailability.
+//! A transaction that meets another one under way is tried again a few times, then it is a conflict; throttling is a
+//! refusal, and no answer, a late one or a 5xx is silence.
 
 use std::{
     fmt,
@@ -73,8 +73,19 @@ enum DynamoError {
     Unanswered,
 }
 
+/// What is wrong on our side of the call, or in what was answered.
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> ItemsUnavailable {
-    ItemsUnavailable(Box::new(error))
+    ItemsUnavailable::Refused(Box::new(error))
+}
+
+/// Why a call failed: a refusal is a 4xx, throttling among them, and whatever was never sent.
+fn failed<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> ItemsUnavailable {
+    let silent = match &error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(answer) => answer.raw().status().is_server_error(),
+        _ => false,
+    };
+    if silent { ItemsUnavailable::Silent(Box::new(error)) } else { unavailable(error) }
 }
 
 /// What the service said, without the HTTP answer around it.

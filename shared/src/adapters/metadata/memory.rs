@@ -80,7 +80,7 @@ impl Items for MemoryItems {
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         if writes.len() > MAX_WRITES {
-            return Err(ItemsUnavailable("a transaction has at most 100 writes".into()).into());
+            return Err(ItemsUnavailable::Refused("a transaction has at most 100 writes".into()).into());
         }
         let mut state = self.lock();
         for (index, write) in writes.iter().enumerate() {

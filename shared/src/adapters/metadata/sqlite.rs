@@ -69,7 +69,7 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 }
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> ItemsUnavailable {
-    ItemsUnavailable(Box::new(error))
+    ItemsUnavailable::Silent(Box::new(error))
 }
 
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -134,7 +134,7 @@ impl SqliteItems {
 impl Inner {
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ItemsUnavailable> {
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed) % READERS;
-        let reader = self.readers.get(turn).ok_or_else(|| ItemsUnavailable("no reader".into()))?;
+        let reader = self.readers.get(turn).ok_or_else(|| ItemsUnavailable::Silent("no reader".into()))?;
         work(&lock(reader)).map_err(unavailable)
     }
 }
@@ -246,7 +246,7 @@ impl Items for SqliteItems {
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         if writes.len() > MAX_WRITES {
-            return Err(ItemsUnavailable("a transaction has at most 100 writes".into()).into());
+            return Err(ItemsUnavailable::Refused("a transaction has at most 100 writes".into()).into());
         }
         let outcome = self.blocking(move |inner| {
             let outcome = commit(&mut lock(&inner.writer), &writes);

@@ -62,6 +62,8 @@ const DOWNLOAD_LIFETIME: Duration = Duration::from_secs(300);
 const COPY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an upload that changes while it is copied is copied.
 const MAX_COPIES: u32 = 4;
+/// How long one try to send a part that we write ourselves may take: 8 MiB at 140 KiB a second.
+const PART_TIMEOUT: Duration = Duration::from_secs(60);
 /// The media type of what has none.
 const OCTETS: &str = "application/octet-stream";
 
@@ -212,6 +214,12 @@ fn patient(timeout: Duration) -> Builder {
         .timeout_config(limits.read_timeout(timeout).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::disabled())
+}
+
+/// For calls that carry many bytes, each of whose tries may take as long as a slow line needs; tried again as others are.
+fn unhurried() -> Builder {
+    let limits = TimeoutConfig::builder().operation_attempt_timeout(PART_TIMEOUT);
+    Builder::new().timeout_config(limits.operation_timeout(PART_TIMEOUT.saturating_mul(2)).build())
 }
 
 /// Why there was no copy made.

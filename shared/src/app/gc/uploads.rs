@@ -10,7 +10,7 @@ use crate::{
         keys,
         store::{Batch, Stored},
         sweep::{Leases, sweep_upload},
-        uploads::kept_until,
+        uploads::{due, kept_until},
     },
     domain::{
         artifact::{Artifact, Location},
@@ -85,7 +85,7 @@ pub(super) async fn remove(
     if found.value.state == UploadState::Initiated {
         return match sweep_upload(context, objects, id, Leases::Held).await {
             Err(AppError::Raced) => Ok(Outcome::Needed),
-            swept => swept.map(|()| Outcome::Removed),
+            swept => swept.map(|_| Outcome::Removed),
         };
     }
     forget(context, id, &found).await
@@ -94,8 +94,10 @@ pub(super) async fn remove(
 async fn forget(context: &Context, id: UploadId, found: &Stored<Upload>) -> Result<Outcome, AppError> {
     let mut batch = Batch::default();
     batch.delete(keys::upload(id), found.unchanged());
-    // The sweep has still to look whether it left something.
-    batch.check(keys::open_upload(id), Expect::Absent);
+    // The sweep may still have to look whether it left something.
+    for due in [found.value.expires_at, due(&found.value)] {
+        batch.check(keys::open_upload(id, due), Expect::Absent);
+    }
     match context.store.commit(batch).await {
         Ok(()) => Ok(Outcome::Removed),
         Err(AppError::Raced) => Ok(Outcome::Needed),

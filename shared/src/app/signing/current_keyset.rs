@@ -79,7 +79,7 @@ impl CurrentKeyset {
         {
             return Ok(Some(current));
         }
-        let late = || AppError::Items(ItemsUnavailable("it did not answer in time".into()));
+        let late = || AppError::Items(ItemsUnavailable::Silent("it did not answer in time".into()));
         let own_commits = self.context.store.own_commits();
         let read = tokio::time::timeout(READ_TIMEOUT, keyset::current(&self.context)).await;
         match read.unwrap_or_else(|_| Err(late())) {
@@ -94,7 +94,7 @@ impl CurrentKeyset {
                 }
                 Ok(newest)
             }
-            Err(error @ AppError::Items(_)) => {
+            Err(error @ AppError::Items(ItemsUnavailable::Silent(_))) => {
                 self.failed.begin(self.context.clock.now_ms());
                 stale().map(Some).ok_or(error)
             }

@@ -87,7 +87,10 @@ impl Delegates {
             }
             Err(error) => {
                 self.failed.begin(self.context.clock.now_ms());
-                tracing::warn!(%error, left_seconds = left, "the delegation of this process was not renewed");
+                tracing::warn!(
+                    event = "signer_failed", %error, left_seconds = left,
+                    "the delegation of this process was not renewed"
+                );
                 self.usable().ok_or(error)
             }
         }

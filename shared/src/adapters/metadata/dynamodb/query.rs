@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::{Client, operation::query::builders::QueryFluentBuilder};
 
 use super::{
+    failed,
     row::{PARTITION, SORT, item, key_row, text},
     unavailable,
 };
@@ -67,7 +68,7 @@ pub(super) async fn query(
         }
         let limit = i32::try_from(missing).unwrap_or(i32::MAX);
         let page = request.clone().set_exclusive_start_key(from).limit(limit).send().await;
-        let page = page.map_err(unavailable)?;
+        let page = page.map_err(failed)?;
         for row in page.items.unwrap_or_default() {
             items.push(item(row).map_err(unavailable)?);
         }

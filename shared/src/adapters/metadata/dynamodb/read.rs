@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
-    DynamoError,
+    DynamoError, failed,
     row::{Row, item, key_row},
     service_error, unavailable,
 };
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Reads one item.
 pub(super) async fn one(client: &Client, table: &str, key: &Key) -> Result<Option<Item>, ItemsUnavailable> {
     let request = client.get_item().table_name(table).set_key(Some(key_row(key))).consistent_read(true);
-    let answer = request.send().await.map_err(unavailable)?;
+    let answer = request.send().await.map_err(failed)?;
     answer.item.map(item).transpose().map_err(unavailable)
 }
 
@@ -98,7 +98,7 @@ async fn from_one_state(
         match service_error(&error).map_or(Refusal::Other, refusal) {
             Refusal::Busy => {}
             Refusal::TooLarge => return Ok(None),
-            Refusal::Other => return Err(unavailable(error)),
+            Refusal::Other => return Err(failed(error)),
         }
     }
     Err(unavailable(DynamoError::Busy))
@@ -113,7 +113,7 @@ async fn each_by_itself(client: &Client, table: &str, keys: &[&Key]) -> Result<V
         tokio::time::sleep(PAUSE.saturating_mul(attempt)).await;
         let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
         let request = client.batch_get_item().request_items(table, keys.map_err(unavailable)?);
-        let answer = request.send().await.map_err(unavailable)?;
+        let answer = request.send().await.map_err(failed)?;
         let found = answer.responses.unwrap_or_default().remove(table).unwrap_or_default();
         // Each answer of 16 MB is progress; only one that brings nothing counts as a try.
         attempt = if found.is_empty() { attempt.saturating_add(1) } else { 0 };

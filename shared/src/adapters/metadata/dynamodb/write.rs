@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
+    failed,
     row::{BODY, EXPIRES_AT, REVISION, checked, key_row, number, row},
     service_error, unavailable,
 };
@@ -160,7 +161,7 @@ pub(super) async fn commit(client: &Client, table: &str, writes: &[Write]) -> Re
             Cancelled::Condition(item) => return Err(conflict(item)),
             Cancelled::Busy(item) if attempt == MAX_TRIES => return Err(conflict(item)),
             Cancelled::Busy(_) => tokio::time::sleep(PAUSE.saturating_mul(attempt)).await,
-            Cancelled::Other => return Err(unavailable(error).into()),
+            Cancelled::Other => return Err(failed(error).into()),
         }
     }
 }

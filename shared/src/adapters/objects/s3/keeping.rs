@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 };
 use bytes::{Bytes, BytesMut};
 
-use super::{OCTETS, S3Objects, patient, unavailable};
+use super::{OCTETS, S3Objects, patient, unavailable, unhurried};
 use crate::{
     domain::upload::ObjectKey,
     ports::objects::{Draft, ObjectError, ObjectStat, Objects as _},
@@ -52,8 +52,8 @@ impl Keeping {
         let number = i32::try_from(self.parts.len().saturating_add(1)).map_err(io::Error::other)?;
         let request = self.store.client.upload_part().bucket(&self.store.bucket).key(self.key.to_string());
         let request = request.upload_id(&self.id).part_number(number).body(ByteStream::from(part));
-        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
-        let sent = request.send().await.map_err(io::Error::other)?;
+        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32).customize();
+        let sent = request.config_override(unhurried()).send().await.map_err(io::Error::other)?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
         self.parts.push(part.set_checksum_crc32(sent.checksum_crc32).build());
         Ok(())
