@@ -20,8 +20,12 @@ mod decisions;
 mod escrow;
 #[path = "usecases/gc.rs"]
 mod gc;
+#[path = "usecases/gc_bound.rs"]
+mod gc_bound;
 #[path = "usecases/gc_races.rs"]
 mod gc_races;
+#[path = "usecases/gc_turns.rs"]
+mod gc_turns;
 #[path = "usecases/idempotency.rs"]
 mod idempotency;
 #[path = "usecases/large.rs"]

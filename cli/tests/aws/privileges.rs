@@ -319,7 +319,8 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
             ];
             let logs = format!("{}Logs.Arn", function[..1].to_ascii_uppercase() + &function[1..]);
             for resource in &statement.resources {
-                let objects = ["staging/", "objects/"].map(|prefix| format!("${{Bucket.Arn}}/{prefix}"));
+                let objects =
+                    ["staging/", "objects/", "deployment/"].map(|prefix| format!("${{Bucket.Arn}}/{prefix}"));
                 let named = own.contains(&resource.as_str()) || *resource == logs;
                 assert!(named || objects.iter().any(|prefix| resource.starts_with(prefix)), "{statement:?}");
             }

@@ -172,6 +172,11 @@ pub fn bootstrap() -> Key {
     Key::new("deployment", "bootstrap")
 }
 
+/// Which deployment this is, and whether its store is marked as its own.
+pub fn binding() -> Key {
+    Key::new("deployment", "store")
+}
+
 /// The head of [`UNAVAILABLE`]. Its revision is a part of `seq`.
 pub fn unavailable_head() -> Key {
     Key::new("deployment", "unavailable")

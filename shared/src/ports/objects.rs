@@ -101,6 +101,8 @@ pub enum Area {
     Objects,
     /// Parts of uploads that were not put together.
     Parts,
+    /// What says whose the store is.
+    Deployment,
 }
 
 /// What is stored in a place.

@@ -39,6 +39,8 @@ pub enum Step {
     Erase,
     /// [`Objects::list`]
     List,
+    /// [`Objects::list`] of the marks that say whose the store is
+    ListMarks,
     /// [`Objects::keep`]
     Keep,
     /// [`LargeObjects::begin`]
@@ -171,7 +173,8 @@ impl Objects for FailingObjects {
     }
 
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
-        self.troubled(Step::List, self.inner.list(area, after, limit)).await
+        let step = if area == Area::Deployment { Step::ListMarks } else { Step::List };
+        self.troubled(step, self.inner.list(area, after, limit)).await
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

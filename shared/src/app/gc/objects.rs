@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Outcome, Seen, Verdict, What, read};
+use super::{Counted, Outcome, Seen, Verdict, What, read};
 use crate::{
-    app::{context::Context, error::AppError, keys, store::Stored, sweep::GRACE_MS},
+    app::{context::Context, error::AppError, keys, store::Stored, sweep::GRACE_MS, uploads::KEPT_SECONDS},
     domain::{
         artifact::{Artifact, Location},
         ids::{ArtifactId, UploadId},
@@ -20,6 +20,7 @@ use crate::{
 const AT_ONCE: usize = 100;
 
 const NO_RECORD: &str = "there is no upload that could refer to it";
+const TOO_YOUNG: &str = "no upload is known, but it is too young to have been forgotten: were records lost?";
 
 /// A record, as far as it can be read.
 type Known<T> = Result<Option<T>, AppError>;
@@ -36,13 +37,15 @@ pub(super) async fn look(
     for things in listing.found.chunks(AT_ONCE) {
         let whats: Vec<What> = things.iter().filter_map(|listed| what(&listed.thing)).collect();
         let owners = Owners::of(context, &whats).await?;
+        let unknown = whats.iter().filter(|what| owners.lack(what)).count();
+        seen.counted += Counted { things: whats.len() as u64, unknown: unknown as u64 };
         for listed in things {
             let old = listed.at.map(|at| at.saturating_add(older_than_ms) <= now);
             let verdict = match (what(&listed.thing), old) {
                 (None, _) => Verdict::Unclear("its key is none that this service makes".into()),
                 (Some(_), None) => Verdict::Unclear("how old it is cannot be told".into()),
                 (Some(_), Some(false)) => Verdict::Needed,
-                (Some(what), Some(true)) => owners.judge(&what, now),
+                (Some(what), Some(true)) => owners.judge(context, &what),
             };
             seen.note(listed.name.clone(), what(&listed.thing), listed.size_bytes, verdict);
         }
@@ -52,11 +55,12 @@ pub(super) async fn look(
 
 fn what(thing: &Thing) -> Option<What> {
     match thing {
+        // A mark is no object that anything could refer to.
+        Thing::Object(ObjectKey::Deployment(_)) | Thing::Foreign => None,
         Thing::Object(key) => Some(What::Object(*key)),
         Thing::Parts { upload_id, store_id } => {
             Some(What::Parts { upload_id: *upload_id, store_id: store_id.clone() })
         }
-        Thing::Foreign => None,
     }
 }
 
@@ -79,7 +83,19 @@ impl Owners {
         Ok(Self { uploads, artifacts })
     }
 
-    fn judge(&self, what: &What, now: i64) -> Verdict {
+    /// Whether no record tells of it, although they can be read.
+    fn lack(&self, what: &What) -> bool {
+        match (what, upload_of(what)) {
+            (_, Some(id)) => matches!(self.uploads.get(&id), Some(Ok(None))),
+            (What::Object(key), None) => {
+                key.escrowed().is_some_and(|id| matches!(self.artifacts.get(&id), Some(Ok(None))))
+            }
+            _ => false,
+        }
+    }
+
+    fn judge(&self, context: &Context, what: &What) -> Verdict {
+        let now = context.clock.now_ms();
         let spare = |why: &str| Verdict::Spare(why.to_owned());
         if let What::Object(key @ ObjectKey::Escrow(..)) = what {
             return self.copied(*key);
@@ -89,7 +105,8 @@ impl Owners {
         };
         let upload = match self.uploads.get(&id) {
             Some(Ok(Some(upload))) => &upload.value,
-            Some(Ok(None)) => return spare(NO_RECORD),
+            Some(Ok(None)) if forgotten(context, id) => return spare(NO_RECORD),
+            Some(Ok(None)) => return Verdict::Unclear(TOO_YOUNG.into()),
             Some(Err(_)) | None => return Verdict::Unclear(format!("the record of {id} cannot be read")),
         };
         match upload.state {
@@ -128,6 +145,13 @@ impl Owners {
             Some(Err(_)) | None => Verdict::Unclear(format!("the record of {id} cannot be read")),
         }
     }
+}
+
+/// Whether the record of an upload may be gone in good order: each is kept for a while after its time.
+fn forgotten(context: &Context, id: UploadId) -> bool {
+    let kept = context.settings.upload_expires_in_ms.saturating_add(KEPT_SECONDS.saturating_mul(1_000));
+    let begun = i64::try_from(id.unix_ms()).unwrap_or(i64::MAX);
+    begun.saturating_add(kept) <= context.clock.now_ms()
 }
 
 /// Of an upload under way everything is needed, but what was begun twice.
@@ -185,7 +209,7 @@ pub(super) async fn remove(
     what: &What,
 ) -> Result<Outcome, AppError> {
     let owners = Owners::of(context, std::slice::from_ref(what)).await?;
-    match owners.judge(what, context.clock.now_ms()) {
+    match owners.judge(context, what) {
         Verdict::Needed => return Ok(Outcome::Needed),
         Verdict::Unclear(why) => return Ok(Outcome::Kept(why)),
         Verdict::Spare(why) if why == NO_RECORD => {

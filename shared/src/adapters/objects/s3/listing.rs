@@ -30,6 +30,7 @@ impl S3Objects {
             Area::Staging => self.list_objects("staging/", after, limit).await,
             Area::Objects => self.list_objects("objects/", after, limit).await,
             Area::Parts => self.list_begun(after, limit).await,
+            Area::Deployment => self.list_objects("deployment/", after, limit).await,
         }
     }
 
