@@ -72,6 +72,15 @@ impl Kind {
     }
 }
 
+/// What a check of bytes found that were not there as they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Something is wrong.
+    Wrong(Kind),
+    /// Nothing is known of the bytes: it is to be tried again after so long.
+    Later(Duration),
+}
+
 /// When an artifact is looked at again, and what was wrong with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
@@ -101,6 +110,12 @@ impl Watch {
         let most = if kind == Kind::Unreachable { HOUR_MS } else { DAY_MS };
         let pause = SECOND_LOOK_MS.saturating_mul(1_i64 << looks.saturating_sub(1).min(20)).min(most);
         Self { next_at: now.saturating_add(pause), looks, wrong: Some(kind) }
+    }
+
+    /// Nothing was found out: the next look is when that was asked for, and what was known of it stays as it is.
+    fn later(self, id: ArtifactId, wait: Duration, now: i64) -> Self {
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(DAY_MS).clamp(MINUTE_MS, DAY_MS);
+        Self { next_at: now.saturating_add(wait).saturating_add(jitter(id, MINUTE_MS)), ..self }
     }
 
     fn counts(self) -> bool {
@@ -141,7 +156,7 @@ fn put(
 }
 
 /// Notes what a check of an artifact's bytes found, and tells whether that counts already: what the sentinel itself had
-/// checked does so at the second time alone.
+/// checked does so at the second time alone, and never where nothing is known of the bytes.
 ///
 /// # Errors
 /// Those of the store.
@@ -150,7 +165,7 @@ pub(super) async fn after(
     batch: &mut Batch,
     artifact: &Artifact,
     by_sentinel: bool,
-    found: Result<(), Option<Kind>>,
+    found: Result<(), Trouble>,
 ) -> Result<bool, AppError> {
     let offered = matches!(artifact.state, ArtifactState::Available | ArtifactState::Quarantined);
     if artifact.source_type() == SourceType::Managed || !(offered || found.is_ok()) {
@@ -161,9 +176,9 @@ pub(super) async fn after(
     let before = stored.as_ref().map(|stored| stored.value).unwrap_or_default();
     let (watch, counts) = match found {
         Ok(()) => (Watch::well(id, now), true),
-        Err(None) => return Ok(true),
-        Err(Some(Kind::Unreachable)) if !by_sentinel => return Ok(true),
-        Err(Some(kind)) => {
+        Err(_) if !by_sentinel && found != Err(Trouble::Wrong(Kind::Drift)) => return Ok(true),
+        Err(Trouble::Later(wait)) => (before.later(id, wait, now), false),
+        Err(Trouble::Wrong(kind)) => {
             let watch = before.trouble(kind, now);
             (watch, !by_sentinel || watch.counts() || artifact.state != ArtifactState::Available)
         }

@@ -114,6 +114,9 @@ pub struct Fetched {
 /// How long after credentials could not be read it is tried again.
 const CREDENTIALS_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a host is left alone that limits requests and does not say until when.
+const LIMITED_PAUSE: Duration = Duration::from_secs(300);
+
 /// The cause of a failure, for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
@@ -269,6 +272,15 @@ impl FetchError {
             | Self::Invalid { .. }
             | Self::Tls(_)
             | Self::Unreachable(_) => None,
+        }
+    }
+
+    /// How long to leave it alone, where the failure says nothing of the artifact: its host limits requests, or asks to
+    /// come again, or what opens it cannot be read. Nothing may be withheld for it.
+    pub const fn later(&self) -> Option<Duration> {
+        match self {
+            Self::Status { status: 429, retry_after: None } => Some(LIMITED_PAUSE),
+            other => other.retry_after(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{CLAIM_MS, DAY_MS, HOUR_MS, Kind, MINUTE_MS, READ_MS, Watch, forget, jitter, put};
+use super::{CLAIM_MS, DAY_MS, HOUR_MS, Kind, READ_MS, Watch, forget, jitter, put};
 use crate::{
     app::{
         context::Context,
@@ -63,12 +63,7 @@ pub(super) async fn at(
 
 /// Leaves an artifact alone for as long as its host asks.
 pub(super) async fn later(context: &Context, id: ArtifactId, wait: Duration) -> Result<(), AppError> {
-    let wait = i64::try_from(wait.as_millis()).unwrap_or(DAY_MS).clamp(MINUTE_MS, DAY_MS);
-    finish(context, id, |watch, now| Watch {
-        next_at: now.saturating_add(wait).saturating_add(jitter(id, MINUTE_MS)),
-        ..watch
-    })
-    .await
+    finish(context, id, |watch, now| watch.later(id, wait, now)).await
 }
 
 /// Whether an artifact is one that the sentinel looks at: offered, or withheld by a check alone.
@@ -159,11 +154,8 @@ fn wrong(kind: Kind, code: &str, message: &str) -> Found {
 }
 
 fn failed(error: &FetchError) -> Found {
-    if let Some(wait) = error.retry_after() {
+    if let Some(wait) = error.later() {
         return Found::Later(wait);
-    }
-    if matches!(error, FetchError::Status { status: 429, .. }) {
-        return Found::Later(Duration::from_secs(3_600));
     }
     Found::Wrong { kind: Kind::Unreachable, code: error.code().into(), message: error.to_string() }
 }
