@@ -124,6 +124,12 @@ async fn other_statuses_are_tried_again_when_the_host_says() {
         ),
         ("503 Busy\nRetry-After: soon", 503, None),
         ("404 Not Found", 404, None),
+        // What is gone is gone, whatever else is said.
+        ("404 Not Found\nRetry-After: 3600", 404, None),
+        ("410 Gone\nRetry-After: 3600", 410, None),
+        ("500 Broken\nRetry-After: 3600", 500, None),
+        ("401 Unauthorized\nRetry-After: 3600", 401, None),
+        ("403 Forbidden\nRetry-After: 60", 403, Some(60)),
         ("206 Partial Content", 206, None),
         ("204 No Content", 204, None),
         ("304 Not Modified", 304, None),
