@@ -26,6 +26,8 @@ mod gc_bound;
 mod gc_races;
 #[path = "usecases/gc_turns.rs"]
 mod gc_turns;
+#[path = "usecases/hosts.rs"]
+mod hosts;
 #[path = "usecases/idempotency.rs"]
 mod idempotency;
 #[path = "usecases/large.rs"]

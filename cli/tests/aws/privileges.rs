@@ -90,7 +90,7 @@ const ASKED: [(&str, &[&str]); 16] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 50] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 51] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
     // A refusal gives its idempotency key back.
@@ -100,6 +100,7 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 50] = [
     ("store.query", "Query", "gc.rs", 1, &["manage", "verify"]),
     ("store.query", "Query", "gc/artifacts.rs", 1, &["manage", "verify"]),
     ("store.get_", "BatchGetItem", "gc/objects.rs", 1, &["manage", "verify"]),
+    ("batch.delete(", "DeleteItem", "hosts.rs", 1, &["verify"]),
     ("batch.delete(", "DeleteItem", "pending.rs", 2, &["verify"]),
     ("batch.delete(", "DeleteItem", "revoke.rs", 1, &["manage"]),
     ("batch.delete(", "DeleteItem", "sentinel.rs", 3, &["verify"]),

@@ -9,7 +9,7 @@ use crate::{
         audit::{self, Entry},
         context::Context,
         error::AppError,
-        keys,
+        hosts, keys,
         sentinel::{self, Kind, Trouble},
         store::{Batch, Stored},
         unavailable,
@@ -90,7 +90,7 @@ pub(super) async fn conclude(
 /// How long the host asks to wait, in milliseconds.
 fn asked(outcome: &Outcome) -> i64 {
     match outcome {
-        Outcome::Failed { later: Some(wait), .. } => i64::try_from(wait.as_millis()).unwrap_or(i64::MAX),
+        Outcome::Failed { later: Some(wait), .. } => hosts::millis(wait.time()),
         _ => 0,
     }
 }

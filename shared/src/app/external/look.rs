@@ -1,7 +1,7 @@
 //! Looking at the bytes: external ones are fetched; managed ones are read where their store hands them out itself or has
 //! no checksum of them, and taken on the store's own checksum otherwise.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -16,7 +16,7 @@ use crate::{
         hashing::Hashing,
     },
     ports::{
-        fetcher::{FetchError, FetchRequest, Fetcher, Keep, Progress, Reading},
+        fetcher::{FetchError, FetchRequest, Fetcher, Keep, Progress, Reading, Wait},
         large_objects::{Bytestream, LargeObjects},
         objects::{Download, DownloadRequest, ObjectError, Objects},
     },
@@ -42,7 +42,7 @@ pub(super) enum Outcome {
         code: String,
         message: String,
         /// After how long it is to be tried again, where nothing was found out about the bytes.
-        later: Option<Duration>,
+        later: Option<Wait>,
     },
     /// The time was over after a part.
     Part(Box<Progress>),
