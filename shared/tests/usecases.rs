@@ -42,6 +42,8 @@ mod pages;
 mod parts;
 #[path = "usecases/pending.rs"]
 mod pending;
+#[path = "usecases/private.rs"]
+mod private;
 #[path = "usecases/publishing.rs"]
 mod publishing;
 #[path = "usecases/sentinel.rs"]
