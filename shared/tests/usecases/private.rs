@@ -58,3 +58,21 @@ async fn in_what_it_differs_is_told_of_no_file_that_was_seen_with_credentials() 
     assert_eq!(said[0], said[1], "another digest and another size are told alike");
     assert_eq!(said[0].0, "DRIFT: CHECKSUM_MISMATCH: the artifact differs from what was declared");
 }
+
+#[tokio::test]
+async fn a_token_of_one_product_registers_nothing_where_others_alone_may_take_from() {
+    let other =
+        Repository { products: Some(vec!["player".parse().unwrap()]), ..build::private_repository(PREFIX) };
+    let world = world(other);
+    let limited = |product: &str| Caller { product_id: Some(product.parse().unwrap()), ..build::caller() };
+    try_register(&world, &world.caller, URL).await.unwrap();
+    // Whether it was registered before, is there, or could never be: the answer is the same.
+    for url in [URL, "https://private.example.com/releases/unknown.msi"] {
+        let refused = try_register(&world, &limited("editor"), url).await;
+        assert!(matches!(refused, Err(AppError::BeyondLimit("one product"))), "{refused:?}");
+        try_register(&world, &limited("player"), url).await.unwrap();
+        try_register(&world, &world.caller, url).await.unwrap();
+    }
+    let there = World::with(Settings { repositories: Vec::new(), ..build::settings() });
+    try_register(&there, &limited("editor"), URL).await.unwrap();
+}
