@@ -49,6 +49,8 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// How long after its last step a reading in parts is remembered, in seconds.
 const PROGRESS_SECONDS: i64 = 7 * 24 * 3_600;
+/// How much longer than it may take a reading has before somebody else begins anew.
+const BEYOND_READING_MS: i64 = 60_000;
 /// How much longer than its budget a reading in parts may take before somebody else goes on.
 const BEYOND_BUDGET_MS: i64 = 300_000;
 
@@ -261,8 +263,7 @@ async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<
     let mut artifact = found.value.clone();
     artifact.attempts.made = artifact.attempts.made.saturating_add(1);
     let pause = pause(context, &artifact);
-    // At 256 KiB a second, a fetch may take this long before it fails by itself.
-    let longest = i64::try_from(artifact.size_bytes / 256).unwrap_or(i64::MAX).saturating_add(120_000);
+    let longest = context.settings.reading.longest_ms(artifact.size_bytes).saturating_add(BEYOND_READING_MS);
     let budget = context.settings.read_budget.and_then(|budget| i64::try_from(budget.as_millis()).ok());
     let longest = budget.map_or(longest, |budget| longest.min(budget.saturating_add(BEYOND_BUDGET_MS)));
     artifact.attempts.next_at = now.saturating_add(pause.max(longest));

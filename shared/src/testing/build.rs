@@ -51,6 +51,7 @@ pub fn settings() -> Settings {
         slice_budget_ms: i64::MAX,
         recheck_first_ms: 30_000,
         gc: crate::app::context::Gc::default(),
+        reading: crate::app::context::Reading::default(),
         read_budget: None,
         escrow_max_size_bytes: 5 << 30,
     }
