@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     app::store::Store,
     domain::{
-        external_url::UrlRules,
+        external_url::{ExternalUrl, UrlRules, pick},
         ids::TokenId,
         names::{ProductId, TenantId},
         token::Scope,
@@ -85,6 +85,16 @@ pub struct Settings {
     pub reading: Reading,
     /// How long external bytes may be read before the rest is left to another task; `None`: to their end.
     pub read_budget: Option<std::time::Duration>,
+}
+
+impl Settings {
+    /// Whether nothing may be shown of what is found at a URL, but that it differs: it is read with credentials.
+    pub fn conceals(&self, url: &ExternalUrl) -> bool {
+        match pick(&self.repositories, url) {
+            Ok(repository) => repository.is_some_and(|repository| repository.has_credentials),
+            Err(_) => true,
+        }
+    }
 }
 
 /// How long a reading of external bytes may take.

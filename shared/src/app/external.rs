@@ -18,6 +18,7 @@ use super::{
 use crate::{
     domain::{
         artifact::{Artifact, Attempts, Use, Verification},
+        external_url::{ExternalUrl, UrlRules},
         ids::ArtifactId,
         platform::{WordError, word_type},
     },
@@ -82,6 +83,32 @@ struct Wish {
     /// Whether it was the sentinel's: what it finds is looked at twice before it counts.
     #[serde(default)]
     by_sentinel: bool,
+}
+
+/// A check that is to be made, or is under way, and how far it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// How many bytes were read by the end of the last slice; of what is read with credentials nothing is told.
+    pub bytes_read: Option<u64>,
+    /// How many there are to be.
+    pub size_bytes: u64,
+}
+
+/// How far the check of an artifact came; nothing where none is to be made.
+///
+/// # Errors
+/// Those of the store.
+pub async fn under_way(context: &Context, artifact: &Artifact) -> Result<Option<UnderWay>, AppError> {
+    let id = artifact.artifact_id;
+    if context.store.get::<serde_json::Value>(keys::verifying(id)).await?.is_none() {
+        return Ok(None);
+    }
+    let progress = context.store.get::<Progress>(keys::progress(id)).await?;
+    let read = progress.map_or(0, |progress| progress.value.hash.bytes);
+    // How much there is of a file that is not the declared one would show in how far its reading came.
+    let url = artifact.external_url().map(|url| ExternalUrl::parse(url, &UrlRules::widest()));
+    let told = url.is_none_or(|url| url.is_ok_and(|url| !context.settings.conceals(&url)));
+    Ok(Some(UnderWay { bytes_read: told.then_some(read), size_bytes: artifact.size_bytes }))
 }
 
 /// Asks for a check of an artifact's bytes.

@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{
         artifact::{Artifact, ArtifactState, Location, Use, Validators, Verification},
-        external_url::{ExternalUrl, UrlRules, pick},
+        external_url::{ExternalUrl, UrlRules},
         ids::ArtifactId,
         release::{Release, ReleaseStatus},
     },
@@ -149,7 +149,7 @@ async fn look(context: &Context, checker: &Checker, artifact: &Artifact, watch: 
         return wrong(Kind::Unreachable, "URL_INVALID", "the stored URL is no longer acceptable");
     };
     match checker.fetcher.probe(&url, now).await {
-        Ok(said) => match (compare(artifact, watch, said, now), conceals(context, &url)) {
+        Ok(said) => match (compare(artifact, watch, said, now), context.settings.conceals(&url)) {
             // As a reading says it that finds other bytes there.
             (Found::Wrong { kind: kind @ Kind::Drift, .. }, true) => {
                 wrong(kind, FetchError::Differs.code(), &FetchError::Differs.to_string())
@@ -157,14 +157,6 @@ async fn look(context: &Context, checker: &Checker, artifact: &Artifact, watch: 
             (found, _) => found,
         },
         Err(error) => failed(&error),
-    }
-}
-
-/// Whether nothing may be shown of what was found there, not even in what it differs: it was seen with credentials.
-fn conceals(context: &Context, url: &ExternalUrl) -> bool {
-    match pick(&context.settings.repositories, url) {
-        Ok(repository) => repository.is_some_and(|repository| repository.has_credentials),
-        Err(_) => true,
     }
 }
 
