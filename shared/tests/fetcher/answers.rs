@@ -7,6 +7,7 @@ use std::{
 
 use shared::{
     adapters::fetcher::https::FetchLimits,
+    domain::artifact::Verification,
     ports::fetcher::{FetchError, Fetcher, SizeFound},
 };
 
@@ -28,6 +29,7 @@ async fn the_declared_bytes_are_proved_with_what_the_host_says_of_them() {
         "HTTP/1.1 200 OK\nContent-Length: 15\nETag: \"v1\"\nLast-Modified: Sat, 01 Aug 2026 12:00:00 GMT";
     let server = answering(answer(head, BODY)).await;
     let fetched = fetch(&server).await.unwrap();
+    assert_eq!(fetched.verification, Verification::Fetched);
     assert_eq!(fetched.validators.etag.as_deref(), Some("\"v1\""));
     assert_eq!(fetched.validators.last_modified.as_deref(), Some("Sat, 01 Aug 2026 12:00:00 GMT"));
     assert_eq!(

@@ -19,7 +19,7 @@ use crate::{
     world::{BODY, NOW, answer, asked, fetcher, header, read, repository_of, request, status},
 };
 
-const URL: &str = "https://storage.googleapis.com/releases/editor.msi";
+pub(crate) const URL: &str = "https://storage.googleapis.com/releases/editor.msi";
 
 /// The key of a test account that does not exist, from Google's conformance vectors.
 fn account() -> String {
@@ -28,7 +28,7 @@ fn account() -> String {
     file["account"].to_string()
 }
 
-fn entry() -> HttpsRepository {
+pub(crate) fn entry() -> HttpsRepository {
     repository_of(Kind::Gcs, "https://storage.googleapis.com/releases", Some(&account()))
 }
 

@@ -173,7 +173,8 @@ async fn a_private_file_of_artifactory_is_downloaded_through_a_url_that_it_signs
     // Most editions of Artifactory sign nothing.
     let refused = client.get(&path).await.refused(409, "LINK_REFUSED");
     assert!(refused.to_string().contains("client_authenticates"), "{refused}");
-    let signed = format!("{url}?sig=eyJ.abc");
+    let signed =
+        format!("{}?sig=eyJ.abc", host.serve("/artifactory/signed/editor.msi", Page::Bytes(bytes.clone())));
     let page = Page::Guarded(key.into(), vec![], signed.clone().into_bytes());
     host.serve("/artifactory/api/signed/url", page);
     let sent = client.get(&path).await;
@@ -181,6 +182,8 @@ async fn a_private_file_of_artifactory_is_downloaded_through_a_url_that_it_signs
         (sent.status, sent.header("location"), sent.header("cache-control")),
         (302, &*signed, "no-store")
     );
+    assert_eq!(host.downloaded(sent.header("location")).await, Some(bytes));
+    assert_eq!(host.downloaded(&url).await, None, "the file itself is for who has the token");
     host.serve("/artifactory/api/signed/url", Page::Status(429));
     let busy = client.get(&path).await;
     assert_eq!((busy.status, busy.header("retry-after")), (503, "5"));
@@ -209,6 +212,8 @@ async fn a_private_asset_of_github_is_downloaded_through_the_redirect_of_the_api
     let sent = api.get(&path).await;
     assert_eq!((sent.status, sent.header("location")), (302, &*link));
     assert!(objects.seen().is_empty(), "the bytes are the client's to read");
+    objects.serve("/blob", Page::Bytes(bytes.clone()));
+    assert_eq!(objects.downloaded(sent.header("location")).await, Some(bytes));
     // What the link leads to is that asset; one that replaced it is another.
     host.serve(by_id, Page::Status(404));
     api.get(&path).await.refused(409, "LINK_REFUSED");
