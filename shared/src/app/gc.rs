@@ -99,6 +99,13 @@ pub enum What {
         /// What the store calls it.
         store_id: String,
     },
+    /// What was written of a copy that was never ended.
+    Draft {
+        /// Its key.
+        key: ObjectKey,
+        /// What the store calls it.
+        store_id: String,
+    },
 }
 
 impl What {
@@ -108,7 +115,7 @@ impl What {
             Self::Upload(_) => "upload",
             Self::Bytes(_) => "artifact_bytes",
             Self::Object(_) => "object",
-            Self::Parts { .. } => "parts",
+            Self::Parts { .. } | Self::Draft { .. } => "parts",
         }
     }
 }
@@ -118,7 +125,7 @@ impl fmt::Display for What {
         match self {
             Self::Upload(id) | Self::Parts { upload_id: id, .. } => fmt::Display::fmt(id, f),
             Self::Bytes(id) => fmt::Display::fmt(id, f),
-            Self::Object(key) => fmt::Display::fmt(key, f),
+            Self::Object(key) | Self::Draft { key, .. } => fmt::Display::fmt(key, f),
         }
     }
 }

@@ -5,12 +5,13 @@ use shared::{
         context::{Gc, Settings},
         gc::{self, LEAST_AGE_MS},
     },
+    domain::{ids::UploadId, upload::ObjectKey},
     testing::{build, gate::Trouble, objects::Step},
 };
 
 use super::{
     gc::{DAY, PAUSE, begin, older_than, revoked},
-    world::{CONTENT, World},
+    world::{CONTENT, HOUR, World},
 };
 
 #[tokio::test]
@@ -55,4 +56,21 @@ async fn a_store_that_cannot_be_listed_is_tried_again_and_then_named() {
     assert_eq!((run.named[0].name.as_str(), run.removed), ("staging", 1), "{run:?}");
     assert!(run.finished_at.is_some());
     assert!(world.artifact(id).await.removed_at.is_some());
+}
+
+#[tokio::test]
+async fn a_copy_that_was_begun_and_never_ended_goes_once_nobody_can_be_writing_it() {
+    let world = World::memory();
+    let draft = ObjectKey::Escrow(UploadId::from_parts(1, 2), 1);
+    // The largest copy takes less than six hours at the slowest rate.
+    world.objects.has_left(draft, world.now());
+    let soon = gc::Order { older_than_ms: LEAST_AGE_MS, forced: false };
+    for (hours, left) in [(6, 1), (1, 0)] {
+        world.clock.advance(hours * HOUR);
+        gc::begin(world.context(), world.objects().as_ref(), None, soon).await.unwrap();
+        gc::work(world.context(), &world.objects()).await.unwrap();
+        assert_eq!(world.objects.left().len(), left);
+    }
+    let run = gc::last(world.context()).await.unwrap().unwrap();
+    assert_eq!((run.removed, run.kept, run.refused), (1, 0, None));
 }

@@ -40,7 +40,8 @@ pub(super) async fn look(
         let unknown = whats.iter().filter(|what| owners.lack(what)).count();
         seen.counted += Counted { things: whats.len() as u64, unknown: unknown as u64 };
         for listed in things {
-            let old = listed.at.map(|at| at.saturating_add(older_than_ms) <= now);
+            let least = older_than_ms.max(drafted_for(context, &listed.thing));
+            let old = listed.at.map(|at| at.saturating_add(least) <= now);
             let verdict = match (what(&listed.thing), old) {
                 (None, _) => Verdict::Unclear("its key is none that this service makes".into()),
                 (Some(_), None) => Verdict::Unclear("how old it is cannot be told".into()),
@@ -53,6 +54,13 @@ pub(super) async fn look(
     Ok((seen, listing.next))
 }
 
+/// How long a draft may still be written, in milliseconds, which no record tells.
+fn drafted_for(context: &Context, thing: &Thing) -> i64 {
+    let Thing::Draft { .. } = thing else { return 0 };
+    let settings = &context.settings;
+    settings.reading.longest_ms(settings.escrow_max_size_bytes).saturating_add(super::LEAST_AGE_MS)
+}
+
 fn what(thing: &Thing) -> Option<What> {
     match thing {
         // A mark is no object that anything could refer to.
@@ -61,6 +69,7 @@ fn what(thing: &Thing) -> Option<What> {
         Thing::Parts { upload_id, store_id } => {
             Some(What::Parts { upload_id: *upload_id, store_id: store_id.clone() })
         }
+        Thing::Draft { key, store_id } => Some(What::Draft { key: *key, store_id: store_id.clone() }),
     }
 }
 
@@ -77,7 +86,7 @@ impl Owners {
         let became = uploads.values().filter_map(|known| known.as_ref().ok()?.as_ref()?.value.artifact_id);
         let copies = whats.iter().filter_map(|what| match what {
             What::Object(key) => key.escrowed(),
-            What::Upload(_) | What::Bytes(_) | What::Parts { .. } => None,
+            What::Upload(_) | What::Bytes(_) | What::Parts { .. } | What::Draft { .. } => None,
         });
         let artifacts = records(context, became.chain(copies), keys::artifact).await?;
         Ok(Self { uploads, artifacts })
@@ -99,6 +108,9 @@ impl Owners {
         let spare = |why: &str| Verdict::Spare(why.to_owned());
         if let What::Object(key @ ObjectKey::Escrow(..)) = what {
             return self.copied(*key);
+        }
+        if matches!(what, What::Draft { .. }) {
+            return spare("it was begun and never ended");
         }
         let (What::Object(_) | What::Parts { .. }, Some(id)) = (what, upload_of(what)) else {
             return Verdict::Needed;
@@ -167,7 +179,7 @@ fn under_way(what: &What, upload: &Upload) -> Verdict {
 
 fn upload_of(what: &What) -> Option<UploadId> {
     match what {
-        What::Object(ObjectKey::Escrow(..)) | What::Bytes(_) => None,
+        What::Object(ObjectKey::Escrow(..)) | What::Draft { .. } | What::Bytes(_) => None,
         What::Object(key) => Some(key.upload_id()),
         What::Parts { upload_id, .. } | What::Upload(upload_id) => Some(*upload_id),
     }
@@ -221,6 +233,7 @@ pub(super) async fn remove(
     }
     match (what, objects.large()) {
         (What::Object(key), _) => objects.erase(key).await?,
+        (What::Draft { key, store_id }, _) => objects.discard(key, store_id).await?,
         (What::Parts { upload_id, store_id }, Some(large)) => large.abort(*upload_id, store_id).await?,
         _ => return Ok(Outcome::Needed),
     }
