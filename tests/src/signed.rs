@@ -1,17 +1,18 @@
 //! Whether a request to a bucket is signed as Amazon asks: version 4, in its headers or in its query. Written after what
 //! Amazon has published, apart from the service, whose signatures it is to judge.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 use time::{PrimitiveDateTime, macros::format_description};
 
-use crate::bucket::{hmac, now};
+use crate::{
+    bucket::{hmac, now},
+    bytes::hex,
+};
 
 /// The id of the key that buckets of tests take.
 pub(crate) const KEY_ID: &str = "AKIDEXAMPLE";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn decoded(text: &str) -> String {
     text.replace("%2F", "/").replace("%3B", ";")
@@ -102,7 +103,7 @@ fn verdict(head: &str, secret: &str) -> Option<bool> {
     }
     let mut lines = String::new();
     for name in &names {
-        lines.push_str(&format!("{name}:{}\n", header(head, name)?.trim()));
+        writeln!(lines, "{name}:{}", header(head, name)?.trim()).expect("text");
     }
     let canonical =
         format!("{method}\n{path}\n{}\n{lines}\n{}\n{}", claim.query, claim.headers, claim.payload);
@@ -117,7 +118,8 @@ fn verdict(head: &str, secret: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{hex, hmac, is_signed};
+    use super::{hmac, is_signed};
+    use crate::bytes::hex;
 
     #[test]
     fn it_computes_what_the_vectors_of_rfc_4231_say() {

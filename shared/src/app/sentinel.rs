@@ -125,7 +125,7 @@ impl Watch {
     }
 
     /// The host is left alone, and was not asked.
-    fn put_off(self, id: ArtifactId, hold: &Hold, now: i64) -> Self {
+    fn put_off(self, id: ArtifactId, hold: Hold, now: i64) -> Self {
         let next_at = hold.not_before.max(now).saturating_add(jitter(id, MINUTE_MS));
         Self { next_at, later_since: self.later_since.or(Some(now)), ..self }
     }
@@ -236,7 +236,7 @@ pub async fn run(context: &Context, checker: &Checker) -> Result<(), AppError> {
 async fn at(context: &Context, checker: &Checker, host: &str, id: ArtifactId) -> Result<(), AppError> {
     // Read each time: what somebody else was told meanwhile is for us as well.
     let hold = hosts::find(context, host).await?;
-    match look::at(context, checker, id, hold.as_ref()).await? {
+    match look::at(context, checker, id, hold).await? {
         Heard::Nothing => Ok(()),
         Heard::Later(wait) => hosts::leave_alone(context, host, wait).await,
         Heard::Answer => hosts::answered(context, host, hold.is_some()).await,

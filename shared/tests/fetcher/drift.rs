@@ -34,8 +34,8 @@ impl Shelf {
     }
 
     fn put(&self, right: bool) {
-        let mut shelf = self.0.lock().unwrap();
-        *shelf = (shelf.0 + 1, if right { BODY } else { OTHER });
+        let mut there = self.0.lock().unwrap();
+        *there = (there.0 + 1, if right { BODY } else { OTHER });
     }
 }
 

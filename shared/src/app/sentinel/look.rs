@@ -42,7 +42,7 @@ pub(super) async fn at(
     context: &Context,
     checker: &Checker,
     id: ArtifactId,
-    hold: Option<&Hold>,
+    hold: Option<Hold>,
 ) -> Result<Heard, AppError> {
     let Some((watch, artifact)) = claim(context, id).await? else { return Ok(Heard::Nothing) };
     if !watched(&artifact) {
@@ -272,8 +272,9 @@ async fn revoked(context: &Context, artifact: &Artifact) -> Result<bool, AppErro
 fn describe(found: &Found, now: i64) -> Check {
     let (result, told) = match found {
         Found::Wrong { kind: Kind::Drift, code, message } => (CheckResult::Mismatch, Some((code, message))),
-        Found::Wrong { code, message, .. } => (CheckResult::Error, Some((code, message))),
-        Found::Later { code, message, .. } => (CheckResult::Error, Some((code, message))),
+        Found::Wrong { code, message, .. } | Found::Later { code, message, .. } => {
+            (CheckResult::Error, Some((code, message)))
+        }
         Found::Well { .. } | Found::Doubtful => (CheckResult::Match, None),
     };
     let (code, message) = told.map(|(code, message)| (code.clone(), message.clone())).unzip();
