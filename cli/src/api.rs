@@ -254,6 +254,15 @@ impl Api {
         judged(self.attempt(&call).await.map_err(|source| self.unreachable(source))?)
     }
 
+    /// A request for the bytes of an artifact, to be sent by this client; the token goes to the service alone.
+    pub(crate) fn download(&self, http: &reqwest::Client, id: &str) -> reqwest::RequestBuilder {
+        let request = http.get(self.url(&Call::get(&["v1", "artifacts", id, "download"])));
+        match &self.token {
+            Some(ApiToken(token)) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
     async fn attempt(&self, call: &Call) -> reqwest::Result<Reply> {
         let mut request = self.http.request(call.method.clone(), self.url(call));
         if let Some(ApiToken(token)) = &self.token {

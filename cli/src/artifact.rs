@@ -156,6 +156,12 @@ async fn verification(context: &Context, artifact_id: &str) -> Result<(), Failur
         ("CODE", "code"),
         ("MESSAGE", "message"),
     ];
+    let in_progress = table::member(&answer, "in_progress");
+    if let (Some(read), Some(all)) =
+        (table::member(in_progress, "bytes_read").as_u64(), table::member(in_progress, "size_bytes").as_u64())
+    {
+        context.out.note(&format!("a check is under way: {read} of {all} bytes"));
+    }
     context.out.show(&answer, |answer| {
         let checks = table::member(answer, "checks").as_array().cloned().unwrap_or_default();
         crate::context::rows_as_table(&checks, &columns)

@@ -2,6 +2,7 @@
 //!
 //! It looks from where it runs, as a client would, and says where the service sees it otherwise.
 
+mod download;
 mod hops;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -45,6 +46,18 @@ struct Patient {
     url: String,
     sha256: Option<String>,
     size_bytes: Option<u64>,
+    /// What the service offers, where it says that it does.
+    offered: Option<Offered>,
+}
+
+/// An artifact that the service says is whole.
+#[derive(Debug)]
+struct Offered {
+    id: String,
+    /// Whether clients are to bring credentials of their own.
+    clients_authenticate: bool,
+    /// Whether the service says that the original is lost, and gives its copy.
+    is_copy: bool,
 }
 
 /// What came out of the steps.
@@ -73,7 +86,7 @@ impl Report {
 pub(crate) async fn run(context: &Context, args: DoctorArgs) -> Result<(), Failure> {
     let mut report = Report::default();
     let patient = patient(context, &args, &mut report).await?;
-    examine(&patient, &args, &mut report).await?;
+    examine(context, &patient, &args, &mut report).await?;
     let shown = patient.url.split('?').next().unwrap_or_default();
     let answer = json!({ "url": shown, "healthy": !report.ill, "steps": report.steps });
     context.out.show(&answer, |answer| {
@@ -91,7 +104,7 @@ pub(crate) async fn run(context: &Context, args: DoctorArgs) -> Result<(), Failu
 async fn patient(context: &Context, args: &DoctorArgs, report: &mut Report) -> Result<Patient, Failure> {
     if args.target.contains("://") {
         let (sha256, size_bytes) = (args.sha256.clone(), args.size_bytes);
-        return Ok(Patient { url: args.target.clone(), sha256, size_bytes });
+        return Ok(Patient { url: args.target.clone(), sha256, size_bytes, offered: None });
     }
     let artifact = context.api.json(Call::get(&["v1", "artifacts", &args.target])).await?;
     let text = |name: &str| member(&artifact, name).as_str().map(str::to_owned);
@@ -119,11 +132,22 @@ async fn patient(context: &Context, args: &DoctorArgs, report: &mut Report) -> R
             "where there is one, give the whole URL instead of the id",
         );
     }
-    Ok(Patient { url, sha256: text("sha256"), size_bytes: member(&artifact, "size_bytes").as_u64() })
+    let offered = (state == "AVAILABLE").then(|| Offered {
+        id: args.target.clone(),
+        clients_authenticate: text("access").is_some_and(|access| access == "client_authenticates"),
+        is_copy: member(member(&artifact, "escrow"), "original").is_string(),
+    });
+    let size_bytes = member(&artifact, "size_bytes").as_u64();
+    Ok(Patient { url, sha256: text("sha256"), size_bytes, offered })
 }
 
 /// Goes through the steps until one of them makes the others pointless.
-async fn examine(patient: &Patient, args: &DoctorArgs, report: &mut Report) -> Result<(), Failure> {
+async fn examine(
+    context: &Context,
+    patient: &Patient,
+    args: &DoctorArgs,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let loose = UrlRules::default().private(true).plain_http(true);
     let url = match ExternalUrl::parse(&patient.url, &loose) {
         Ok(url) => url,
@@ -144,7 +168,9 @@ async fn examine(patient: &Patient, args: &DoctorArgs, report: &mut Report) -> R
     if !reachable(&url, report).await {
         return Ok(());
     }
-    hops::follow(patient, &url, args, report).await
+    let client = hops::client(args)?;
+    let Some(status) = hops::follow(patient, &client, &url, args, report).await? else { return Ok(()) };
+    download::instead(context, patient, &client, &url, status, args, report).await
 }
 
 /// What the URL says of its own end.

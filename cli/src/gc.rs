@@ -17,6 +17,10 @@ pub(crate) struct GcArgs {
     /// Remove it; without this, it is only shown what would go, and why.
     #[arg(long)]
     apply: bool,
+    /// Remove it even where most of what is in the store has no record, or the mark of this deployment is missing there:
+    /// look first. A store that another deployment has marked is never cleaned up.
+    #[arg(long, requires = "apply")]
+    force: bool,
     /// How old something in the store must be that nothing refers to: `12h`, `7d`, `4w`; by default what the service
     /// has configured, at least an hour.
     #[arg(long, value_name = "AGE", value_parser = age)]
@@ -45,6 +49,7 @@ fn call(args: &GcArgs, cursor: Option<&str>) -> Call {
     body.insert("dry_run".into(), json!(!args.apply));
     put(&mut body, "older_than_seconds", args.older_than);
     put(&mut body, "cursor", cursor);
+    put(&mut body, "force", args.force.then_some(true));
     // Beginning what is under way changes nothing.
     Call::post(&["v1", "gc"], Value::Object(body)).repeatable()
 }
@@ -111,6 +116,9 @@ async fn apply(context: &Context, args: &GcArgs) -> Result<(), Failure> {
         answer = context.api.json(Call::get(&["v1", "gc"])).await?;
     }
     let run = table::member(&answer, "run").clone();
+    if let Some(why) = table::member(&run, "refused").as_str() {
+        return Err(Failure::negative("GC_REFUSED", why));
+    }
     context.out.show(&run, |run| {
         let first = ["state", "removed", "removed_bytes", "kept"];
         table::object(run, &first)

@@ -10,6 +10,7 @@ pub mod decisions;
 pub mod error;
 pub mod external;
 pub mod gc;
+mod hosts;
 pub mod idempotency;
 pub mod keys;
 pub mod keyset;

@@ -132,6 +132,11 @@ fn settings(config: &Config, base_url: &str) -> Settings {
             older_than_ms: config.gc.older_than_seconds.saturating_mul(1_000),
             revoked_after_ms: config.gc.revoked_after_seconds.saturating_mul(1_000),
         },
+        reading: crate::app::context::Reading {
+            base_ms: i64::try_from(config.external.total_timeout_seconds.saturating_mul(1_000))
+                .unwrap_or(i64::MAX),
+            bytes_per_second: config.external.min_bytes_per_second,
+        },
         read_budget: None,
         escrow_max_size_bytes: config.external.escrow_max_size_bytes,
     }

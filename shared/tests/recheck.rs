@@ -215,9 +215,14 @@ async fn a_check_asked_for_during_another_is_made_and_alone_may_reject() {
     let fetcher = ScriptedFetcher::default();
     fetcher.then(Line::Matches);
     let checker = Checker { fetcher: Arc::new(fetcher), objects: Arc::clone(&world.objects) };
-    assert_eq!(external::waiting(&world.context, Which::Due).await.unwrap(), (vec![id], None));
+    assert_eq!(waiting(&world).await, (vec![id], None));
     assert_eq!(external::check(&world.context, &checker, id, Which::Due).await.unwrap(), None);
     assert_eq!(state().await, ArtifactState::Available);
-    assert_eq!(external::waiting(&world.context, Which::Due).await.unwrap(), (vec![], None));
+    assert_eq!(waiting(&world).await, (vec![], None));
     assert_eq!(external::check(&world.context, &checker, id, Which::All).await.unwrap(), None);
+}
+
+async fn waiting(world: &World) -> (Vec<ArtifactId>, Option<i64>) {
+    let (due, next) = external::waiting(&world.context, Which::Due).await.unwrap();
+    (due.into_iter().map(|waiting| waiting.id).collect(), next)
 }

@@ -20,8 +20,14 @@ mod decisions;
 mod escrow;
 #[path = "usecases/gc.rs"]
 mod gc;
+#[path = "usecases/gc_bound.rs"]
+mod gc_bound;
 #[path = "usecases/gc_races.rs"]
 mod gc_races;
+#[path = "usecases/gc_turns.rs"]
+mod gc_turns;
+#[path = "usecases/hosts.rs"]
+mod hosts;
 #[path = "usecases/idempotency.rs"]
 mod idempotency;
 #[path = "usecases/large.rs"]
@@ -36,6 +42,8 @@ mod pages;
 mod parts;
 #[path = "usecases/pending.rs"]
 mod pending;
+#[path = "usecases/private.rs"]
+mod private;
 #[path = "usecases/publishing.rs"]
 mod publishing;
 #[path = "usecases/sentinel.rs"]

@@ -125,11 +125,11 @@ impl Bucket {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a server has the time of the world")]
-fn now() -> OffsetDateTime {
+pub(crate) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-fn hmac(key: &[u8], text: &str) -> [u8; 32] {
+pub(crate) fn hmac(key: &[u8], text: &str) -> [u8; 32] {
     let mut block = [0; 64];
     if key.len() > block.len() {
         block[..32].copy_from_slice(&Sha256::digest(key));

@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::signed::is_signed;
+
 /// What a path answers.
 #[derive(Debug, Clone)]
 pub enum Page {
@@ -22,6 +24,8 @@ pub enum Page {
     Status(u16),
     /// 200 with these headers and bytes, for whoever sends this beginning of `Authorization` (an empty one: for all).
     Guarded(String, Vec<(String, String)>, Vec<u8>),
+    /// 200 with these headers and bytes, for whoever signs the request with this secret, as a bucket asks.
+    Signed(String, Vec<(String, String)>, Vec<u8>),
 }
 
 /// An HTTPS host that serves what it is told to, until it is dropped with the runtime that it runs on.
@@ -74,6 +78,14 @@ impl Host {
     /// The request heads seen so far.
     pub fn seen(&self) -> Vec<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heads.clone()
+    }
+
+    /// What a client without any credentials gets at an address of this host; nothing where it is refused.
+    pub async fn downloaded(&self, url: &str) -> Option<Vec<u8>> {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["-sS", "--fail", "--noproxy", "*", "--cacert"]).arg(self.authority()).arg(url);
+        let output = curl.output().await.expect("curl");
+        output.status.success().then_some(output.stdout)
     }
 
     /// The file with the certificate of its authority.
@@ -144,11 +156,9 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, state: &Mutex<State>)
     let (line, body) = match page {
         Some(Page::Bytes(bytes)) => ("200 OK\r\n".to_owned(), bytes),
         Some(Page::Redirect(to)) => (format!("302 Found\r\nLocation: {to}\r\n"), Vec::new()),
-        Some(Page::Guarded(key, headers, bytes)) if opens(&head, path, &key) => {
-            let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            (format!("200 OK\r\n{}", lines.concat()), bytes)
-        }
-        Some(Page::Guarded(..)) => ("403 Forbidden\r\n".to_owned(), Vec::new()),
+        Some(Page::Guarded(key, headers, bytes)) if opens(&head, &key) => good(&headers, bytes),
+        Some(Page::Signed(secret, headers, bytes)) if is_signed(&head, &secret) => good(&headers, bytes),
+        Some(Page::Guarded(..) | Page::Signed(..)) => ("403 Forbidden\r\n".to_owned(), Vec::new()),
         Some(Page::Status(status)) => (format!("{status} Told So\r\n"), Vec::new()),
         None => ("404 Not Found\r\n".to_owned(), Vec::new()),
     };
@@ -160,11 +170,16 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, state: &Mutex<State>)
     stream.shutdown().await
 }
 
-/// Whether a request brings what opens a page: as a header, or signed into its address.
-fn opens(head: &str, path: &str, key: &str) -> bool {
+fn good(headers: &[(String, String)], bytes: Vec<u8>) -> (String, Vec<u8>) {
+    let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    (format!("200 OK\r\n{}", lines.concat()), bytes)
+}
+
+/// Whether a request brings what opens a page.
+fn opens(head: &str, key: &str) -> bool {
     let sent = head.lines().filter_map(|line| line.split_once(": "));
     let mut sent = sent.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    key.is_empty() || sent.any(|(_, value)| value.starts_with(key)) || path.contains("X-Amz-Signature=")
+    key.is_empty() || sent.any(|(_, value)| value.starts_with(key))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod foreign;
 pub mod host;
 pub mod server;
 pub mod settings;
+mod signed;
 mod stack;
 pub mod story;
 

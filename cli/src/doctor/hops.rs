@@ -3,7 +3,7 @@
 use std::{error::Error, io, time::Duration};
 
 use reqwest::{
-    Client, Method, Response,
+    Client, Method, RequestBuilder, Response,
     header::{ACCEPT_ENCODING, LOCATION, RANGE, RETRY_AFTER},
     redirect,
 };
@@ -18,28 +18,34 @@ const MAX_REDIRECTS: usize = 5;
 /// How long a host may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Follows the redirects as the service does, then looks at what is there.
+/// Follows the redirects as the service does, then looks at what is there. The status, where the way ends at one that may
+/// only mean that whoever asks has no credentials.
 pub(super) async fn follow(
     patient: &Patient,
+    client: &Client,
     url: &ExternalUrl,
     args: &DoctorArgs,
     report: &mut Report,
-) -> Result<(), Failure> {
-    let client = client(args)?;
+) -> Result<Option<u16>, Failure> {
     let mut url = url.clone();
     for hop in 0..=MAX_REDIRECTS {
-        let answer = match head(&client, &url).await {
+        let answer = match head(client, &url).await {
             Ok(answer) => answer,
             Err(error) => {
                 unanswered(&error, report);
-                return Ok(());
+                return Ok(None);
             }
         };
         if hop == 0 && url.scheme() == "https" {
             report.good("tls", "the certificate is trusted");
         }
         if !answer.status().is_redirection() {
-            return Box::pin(arrived(patient, &client, &url, args, &answer, report)).await;
+            let status = answer.status().as_u16();
+            if patient.offered.is_some() && matches!(status, 401 | 403 | 404) {
+                return Ok(Some(status));
+            }
+            arrived(patient, client, &url, args, &answer, report).await?;
+            return Ok(None);
         }
         let location =
             answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -51,15 +57,15 @@ pub(super) async fn follow(
             Err(error) => {
                 let fix = "the service follows https alone, to addresses that keep to the rules: register where it leads";
                 report.bad("redirect", format!("{}: {error}", error.code()), fix);
-                return Ok(());
+                return Ok(None);
             }
         }
     }
     report.bad("redirect", "more than five", "register the URL at which the chain ends");
-    Ok(())
+    Ok(None)
 }
 
-fn client(args: &DoctorArgs) -> Result<Client, Failure> {
+pub(super) fn client(args: &DoctorArgs) -> Result<Client, Failure> {
     let mut builder = Client::builder()
         .redirect(redirect::Policy::none())
         .connect_timeout(super::CONNECT)
@@ -112,12 +118,20 @@ async fn arrived(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let status = answer.status().as_u16();
+    if matches!(status, 200 | 206) {
+        report.good("access", "it can be read without credentials");
+        size(patient, answer, report);
+        return read(patient, client.get(url.as_str()), args, report).await;
+    }
+    let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.map_or(String::new(), |wait| format!(", retry after {wait}"));
+    shut(status, &wait, report);
+    Ok(())
+}
+
+/// That it cannot be read, and what to do about it.
+pub(super) fn shut(status: u16, wait: &str, report: &mut Report) {
     let fix = match status {
-        200 | 206 => {
-            report.good("access", "it can be read without credentials");
-            size(patient, answer, report);
-            return read(patient, client, url, args, report).await;
-        }
         401 | 403 => {
             "give the service `credentials` in an entry of `repositories`; a signed URL may have ended: sign a new one"
         }
@@ -126,10 +140,7 @@ async fn arrived(
         500.. => "the host has a bad day: the service tries again by itself for a day",
         _ => "the service takes nothing but 200",
     };
-    let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let wait = wait.map_or(String::new(), |wait| format!(", retry after {wait}"));
     report.bad("access", format!("status {status}{wait}"), fix);
-    Ok(())
 }
 
 /// The announced size against the declared one.
@@ -152,10 +163,9 @@ fn size(patient: &Patient, answer: &Response, report: &mut Report) {
 }
 
 /// The bytes themselves.
-async fn read(
+pub(super) async fn read(
     patient: &Patient,
-    client: &Client,
-    url: &ExternalUrl,
+    request: RequestBuilder,
     args: &DoctorArgs,
     report: &mut Report,
 ) -> Result<(), Failure> {
@@ -169,7 +179,7 @@ async fn read(
             "ask the host's operator; the service tries again by itself",
         );
     };
-    let Ok(mut answer) = client.get(url.as_str()).header(ACCEPT_ENCODING, "identity").send().await else {
+    let Ok(mut answer) = request.header(ACCEPT_ENCODING, "identity").send().await else {
         bad(report);
         return Ok(());
     };

@@ -55,6 +55,9 @@ fn of_request(code: &str) -> Option<&'static str> {
         "SIGNED_KEYSET_REFUSED" => {
             "clients would refuse it, too: `bp root verify` says why, without a service"
         }
+        "GC_REFUSED" => {
+            "`bp gc` shows what would go; docs/lifecycle.md tells how a store and its records belong together"
+        }
         "CONFLICT" => "look at the present state, then decide",
         "PRECONDITION_FAILED" => "somebody else changed it: read it again, then repeat with the new etag",
         "IDEMPOTENCY_KEY_REUSED" => "the key belongs to another request: choose a new --idempotency-key",

@@ -91,7 +91,7 @@ const ASKED: [(&str, &[&str]); 16] = [
 
 /// Where records are asked for in another way than one by one, or changed in another way than put on a condition: the
 /// words, the action, the file under `shared/src/app` and how often, and the functions that get there.
-const PLACES: [(&str, &str, &str, usize, &[&str]); 52] = [
+const PLACES: [(&str, &str, &str, usize, &[&str]); 53] = [
     ("batch.delete(", "DeleteItem", "artifacts.rs", 4, &["manage"]),
     ("batch.delete(", "DeleteItem", "external.rs", 1, &["verify"]),
     // A refusal gives its idempotency key back.
@@ -101,6 +101,7 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 52] = [
     ("store.query", "Query", "gc.rs", 1, &["manage", "verify"]),
     ("store.query", "Query", "gc/artifacts.rs", 1, &["manage", "verify"]),
     ("store.get_", "BatchGetItem", "gc/objects.rs", 1, &["manage", "verify"]),
+    ("batch.delete(", "DeleteItem", "hosts.rs", 1, &["verify"]),
     ("batch.delete(", "DeleteItem", "pending.rs", 2, &["verify"]),
     ("batch.delete(", "DeleteItem", "revoke.rs", 1, &["manage"]),
     ("batch.delete(", "DeleteItem", "sentinel.rs", 3, &["verify"]),
@@ -326,7 +327,8 @@ fn no_action_is_a_pattern_and_no_resource_is_everything() {
             ];
             let logs = format!("{}Logs.Arn", function[..1].to_ascii_uppercase() + &function[1..]);
             for resource in &statement.resources {
-                let objects = ["staging/", "objects/"].map(|prefix| format!("${{Bucket.Arn}}/{prefix}"));
+                let objects =
+                    ["staging/", "objects/", "deployment/"].map(|prefix| format!("${{Bucket.Arn}}/{prefix}"));
                 let named = own.contains(&resource.as_str()) || *resource == logs;
                 assert!(named || objects.iter().any(|prefix| resource.starts_with(prefix)), "{statement:?}");
             }

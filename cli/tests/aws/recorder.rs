@@ -134,6 +134,11 @@ impl Objects for RecordedObjects {
         self.0.list(area, after, limit).await
     }
 
+    async fn discard(&self, key: &ObjectKey, store_id: &str) -> Result<(), ObjectError> {
+        self.1.note("s3:AbortMultipartUpload", key);
+        self.0.discard(key, store_id).await
+    }
+
     fn large(&self) -> Option<&dyn LargeObjects> {
         self.0.large().map(|_| self as _)
     }

@@ -187,7 +187,8 @@ async fn an_order_to_collect_goes_on_with_what_was_begun_and_begins_nothing() {
     assert!(changes(&calls).is_empty(), "{calls:?}");
     // A deleted artifact whose bytes were left, long ago.
     let left = world.leftover().await;
-    gc::begin(&world.context, None, gc::LEAST_AGE_MS).await.unwrap();
+    let order = gc::Order { older_than_ms: gc::LEAST_AGE_MS, forced: false };
+    gc::begin(&world.context, world.objects().as_ref(), None, order).await.unwrap();
     let (answer, calls) = deliver(&world, "task-collect").await;
     assert_eq!(answer, json!({}));
     let erased: Vec<&String> =

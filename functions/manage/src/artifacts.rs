@@ -13,6 +13,7 @@ use shared::{
     app::{
         access,
         artifacts::{self, Filter, Intervention},
+        external,
     },
     domain::{ids::ArtifactId, token::Scope},
     http::{
@@ -86,9 +87,12 @@ async fn verification(
 ) -> Result<Json<Value>, ApiError> {
     caller.need(Scope::ArtifactsRead)?;
     let id: ArtifactId = text::read_path(&id)?;
+    let artifact = access::artifact(&ports.context, &caller, id).await?.value;
+    let under_way = external::under_way(&ports.context, &artifact).await?;
     let checks = artifacts::checks(&ports.context, &caller, id).await?;
     let checks: Vec<_> = checks.iter().map(views::check).collect();
-    Ok(Json(json!({ "artifact_id": id, "checks": checks })))
+    let in_progress = under_way.as_ref().map(views::under_way);
+    Ok(Json(json!({ "artifact_id": id, "checks": checks, "in_progress": in_progress })))
 }
 
 async fn verify(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::{
     app::{
         context::Caller,
-        gc::{self, Kept, LEAST_AGE_MS, Place, Run, Spare},
+        gc::{self, Kept, LEAST_AGE_MS, Order, Place, Run, Spare},
     },
     domain::token::Scope,
     http::{
@@ -42,6 +42,7 @@ struct Request {
     dry_run: Option<bool>,
     older_than_seconds: Option<Whole>,
     cursor: Option<String>,
+    force: Option<bool>,
 }
 
 fn allowed(caller: &Caller, scope: Scope) -> Result<(), ApiError> {
@@ -78,7 +79,8 @@ async fn ask(
         if request.cursor.is_some() {
             return Err(ApiError::invalid("cursor", "it is for looking alone: leave it out"));
         }
-        let run = gc::begin(context, Some(&caller), older_than).await?;
+        let order = Order { older_than_ms: older_than, forced: request.force == Some(true) };
+        let run = gc::begin(context, ports.objects.as_ref(), Some(&caller), order).await?;
         return Ok((StatusCode::ACCEPTED, Json(json!({ "run": view(&run) }))).into_response());
     }
     let scope = format!("gc\n{older_than}");
@@ -105,9 +107,17 @@ fn kept(kept: &Kept) -> Value {
     json!({ "name": kept.name, "why": kept.why })
 }
 
+fn state(run: &Run) -> &'static str {
+    match (&run.refused, run.finished_at) {
+        (Some(_), _) => "REFUSED",
+        (None, Some(_)) => "FINISHED",
+        (None, None) => "RUNNING",
+    }
+}
+
 fn view(run: &Run) -> Value {
     json!({
-        "state": if run.finished_at.is_some() { "FINISHED" } else { "RUNNING" },
+        "state": state(run), "refused": run.refused, "forced": run.forced,
         "asked_by": run.asked_by, "started_at": views::time(run.started_at),
         "finished_at": run.finished_at.map(views::time),
         "older_than_seconds": run.older_than_ms / 1_000,

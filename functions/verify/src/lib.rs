@@ -3,6 +3,8 @@
 //! It is invoked by a queue, by a schedule, and by hand. Whatever it is told is a hint: the records say what is to be
 //! done, so that an event which comes twice, late, in another order, never or from elsewhere changes nothing.
 
+use std::collections::HashMap;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::{
@@ -118,6 +120,8 @@ async fn run(ports: &Ports, order: &Order) -> Result<(), VerifyError> {
 
 /// How many checks one sweep hands over.
 const CHECKS_A_SWEEP: usize = 500;
+/// How many of them may be of one host.
+const CHECKS_OF_A_HOST: usize = 20;
 
 async fn sweep_all(context: &Context, checker: &Checker) -> Result<(), AppError> {
     sweep::sweep(context, &checker.objects, Leases::Held).await?;
@@ -131,9 +135,18 @@ async fn sweep_all(context: &Context, checker: &Checker) -> Result<(), AppError>
         return external::run(context, checker, Which::Due).await.map(|_| ());
     }
     // Each in an invocation of its own: one slow host holds up nobody else.
-    let (due, _) = external::waiting(context, Which::Due).await?;
-    for artifact_id in due.into_iter().take(CHECKS_A_SWEEP) {
-        context.start(&Task::Check { artifact_id }).await;
+    let (mut due, _) = external::waiting(context, Which::Due).await?;
+    let mut of_hosts: HashMap<String, usize> = HashMap::new();
+    due.retain(|waiting| match &waiting.host {
+        Some(host) => {
+            let chosen = of_hosts.entry(host.clone()).or_default();
+            *chosen += 1;
+            *chosen <= CHECKS_OF_A_HOST
+        }
+        None => true,
+    });
+    for waiting in due.into_iter().take(CHECKS_A_SWEEP) {
+        context.start(&Task::Check { artifact_id: waiting.id }).await;
     }
     Ok(())
 }

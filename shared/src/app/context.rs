@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     app::store::Store,
     domain::{
-        external_url::UrlRules,
+        external_url::{ExternalUrl, UrlRules, pick},
         ids::TokenId,
         names::{ProductId, TenantId},
         token::Scope,
@@ -82,8 +82,44 @@ pub struct Settings {
     pub escrow_max_size_bytes: u64,
     /// When things are cleaned up.
     pub gc: Gc,
+    /// How long a whole reading of external bytes may take before it fails by itself.
+    pub reading: Reading,
     /// How long external bytes may be read before the rest is left to another task; `None`: to their end.
     pub read_budget: Option<std::time::Duration>,
+}
+
+impl Settings {
+    /// Whether nothing may be shown of what is found at a URL, but that it differs: it is read with credentials.
+    pub fn conceals(&self, url: &ExternalUrl) -> bool {
+        match pick(&self.repositories, url) {
+            Ok(repository) => repository.is_some_and(|repository| repository.has_credentials),
+            Err(_) => true,
+        }
+    }
+}
+
+/// How long a reading of external bytes may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Before the size counts, in milliseconds.
+    pub base_ms: i64,
+    /// The slowest rate, in bytes a second.
+    pub bytes_per_second: u64,
+}
+
+impl Default for Reading {
+    /// A minute, and what comes at 256 KiB a second.
+    fn default() -> Self {
+        Self { base_ms: 60_000, bytes_per_second: 256 * 1024 }
+    }
+}
+
+impl Reading {
+    /// The longest time for so many bytes, in milliseconds.
+    pub fn longest_ms(self, size_bytes: u64) -> i64 {
+        let of_size = size_bytes.saturating_mul(1_000) / self.bytes_per_second.max(1);
+        self.base_ms.saturating_add(i64::try_from(of_size).unwrap_or(i64::MAX))
+    }
 }
 
 /// When things are cleaned up, in milliseconds.
@@ -122,6 +158,16 @@ pub struct Repository {
     pub gives_links: bool,
     /// Who gets these links, in the programs that hand them out.
     pub links: Option<Arc<dyn Links>>,
+}
+
+impl Repository {
+    /// Whether it may be used for this product; whoever is limited to none may use it for any that it serves.
+    pub fn serves(&self, product: Option<&ProductId>) -> bool {
+        match (&self.products, product) {
+            (Some(products), Some(product)) => products.contains(product),
+            _ => true,
+        }
+    }
 }
 
 impl crate::domain::external_url::RepositoryRule for Repository {

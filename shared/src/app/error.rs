@@ -127,6 +127,9 @@ pub enum AppError {
     /// The release is not published.
     #[error("the release is {0}, and this needs a published one")]
     ReleaseNotPublished(&'static str),
+    /// The store seems not to be that of the records.
+    #[error("nothing is cleaned up: {0}")]
+    CleaningRefused(String),
     /// `If-Match` names another state.
     #[error("the policy has changed since: read it again, then decide")]
     PreconditionFailed,

@@ -1,7 +1,7 @@
 //! Checking artifacts: external bytes by fetching them, managed bytes by reading them or asking their store. Runs in
 //! the background.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -10,16 +10,23 @@ use serde_json::json;
 use super::{
     context::Context,
     error::AppError,
+    hosts::{self, Hold},
     keys, pending,
+    sentinel::jitter,
     store::{Batch, Store, Stored, retrying, unchanged},
 };
 use crate::{
     domain::{
         artifact::{Artifact, Attempts, Use, Verification},
+        external_url::{ExternalUrl, UrlRules},
         ids::ArtifactId,
         platform::{WordError, word_type},
     },
-    ports::{fetcher::Progress, items::Expect, tasks::Task},
+    ports::{
+        fetcher::{Progress, Wait},
+        items::Expect,
+        tasks::Task,
+    },
 };
 
 mod conclude;
@@ -33,13 +40,18 @@ use self::{
     look::{Outcome, look},
 };
 
-/// How many checks one run makes at a time.
+/// Of how many hosts one run makes checks at a time.
 const AT_ONCE: usize = 8;
+/// How many checks a process makes at a time of one host.
+pub const OF_A_HOST: usize = 4;
 /// How many artifacts are read at a time.
 const READ_AT_ONCE: usize = 100;
-const HOUR_MS: i64 = 3_600_000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// How long after its last step a reading in parts is remembered, in seconds.
 const PROGRESS_SECONDS: i64 = 7 * 24 * 3_600;
+/// How much longer than it may take a reading has before somebody else begins anew.
+const BEYOND_READING_MS: i64 = 60_000;
 /// How much longer than its budget a reading in parts may take before somebody else goes on.
 const BEYOND_BUDGET_MS: i64 = 300_000;
 
@@ -71,6 +83,32 @@ struct Wish {
     /// Whether it was the sentinel's: what it finds is looked at twice before it counts.
     #[serde(default)]
     by_sentinel: bool,
+}
+
+/// A check that is to be made, or is under way, and how far it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// How many bytes were read by the end of the last slice; of what is read with credentials nothing is told.
+    pub bytes_read: Option<u64>,
+    /// How many there are to be.
+    pub size_bytes: u64,
+}
+
+/// How far the check of an artifact came; nothing where none is to be made.
+///
+/// # Errors
+/// Those of the store.
+pub async fn under_way(context: &Context, artifact: &Artifact) -> Result<Option<UnderWay>, AppError> {
+    let id = artifact.artifact_id;
+    if context.store.get::<serde_json::Value>(keys::verifying(id)).await?.is_none() {
+        return Ok(None);
+    }
+    let progress = context.store.get::<Progress>(keys::progress(id)).await?;
+    let read = progress.map_or(0, |progress| progress.value.hash.bytes);
+    // How much there is of a file that is not the declared one would show in how far its reading came.
+    let url = artifact.external_url().map(|url| ExternalUrl::parse(url, &UrlRules::widest()));
+    let told = url.is_none_or(|url| url.is_ok_and(|url| !context.settings.conceals(&url)));
+    Ok(Some(UnderWay { bytes_read: told.then_some(read), size_bytes: artifact.size_bytes }))
 }
 
 /// Asks for a check of an artifact's bytes.
@@ -105,45 +143,58 @@ pub enum Which {
     All,
 }
 
+/// A check that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Of this artifact.
+    pub id: ArtifactId,
+    /// The host that has the bytes; of managed ones, none.
+    pub host: Option<String>,
+}
+
 /// The checks that are to be made now, and when the next of the others is due (Unix milliseconds).
 ///
 /// # Errors
 /// Those of the store.
-pub async fn waiting(context: &Context, which: Which) -> Result<(Vec<ArtifactId>, Option<i64>), AppError> {
+pub async fn waiting(context: &Context, which: Which) -> Result<(Vec<Waiting>, Option<i64>), AppError> {
     let waiting = context.store.query_all::<serde_json::Value>(keys::VERIFYING, "").await?;
     let ids: Vec<ArtifactId> = waiting.into_iter().filter_map(|(sort, _)| sort.parse().ok()).collect();
-    if which == Which::All {
-        return Ok((ids, None));
-    }
     let now = context.clock.now_ms();
     let (mut due, mut next) = (Vec::new(), None::<i64>);
     for ids in ids.chunks(READ_AT_ONCE) {
         let keys: Vec<_> = ids.iter().map(|id| keys::artifact(*id)).collect();
         let artifacts = context.store.get_all::<Artifact>(&keys).await?;
         for (id, artifact) in ids.iter().zip(artifacts) {
+            let host = artifact.as_ref().and_then(|found| hosts::of(&found.value));
             match artifact.map(|found| found.value.attempts.next_at).filter(|at| *at > now) {
-                Some(at) => next = next.into_iter().chain([at]).min(),
-                None => due.push(*id),
+                Some(at) if which == Which::Due => next = next.into_iter().chain([at]).min(),
+                Some(_) | None => due.push(Waiting { id: *id, host }),
             }
         }
     }
     Ok((due, next))
 }
 
-/// Makes every check that is due, several at a time; tells when the next is due (Unix milliseconds).
+/// Makes every check that is due, several at a time, and of one host a few; tells when the next is due (Unix
+/// milliseconds).
 ///
 /// # Errors
 /// Those of the store.
 pub async fn run(context: &Context, checker: &Checker, which: Which) -> Result<Option<i64>, AppError> {
     let (due, next) = waiting(context, which).await?;
-    let next = futures_util::stream::iter(due)
-        .map(|id| async move {
-            check(context, checker, id, which).await.unwrap_or_else(|error| {
-                tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked");
-                None
-            })
+    let mut hosts: BTreeMap<Option<String>, Vec<ArtifactId>> = BTreeMap::new();
+    for waiting in due {
+        hosts.entry(waiting.host).or_default().push(waiting.id);
+    }
+    let one = |id| async move {
+        check(context, checker, id, which).await.unwrap_or_else(|error| {
+            tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked");
+            None
         })
-        .buffer_unordered(AT_ONCE)
+    };
+    let next = futures_util::stream::iter(hosts.into_values())
+        .map(|ids| futures_util::stream::iter(ids).map(one).buffer_unordered(OF_A_HOST).boxed())
+        .flatten_unordered(AT_ONCE)
         .fold(next, |next, due| async move { next.into_iter().chain(due).min() })
         .await;
     Ok(next)
@@ -173,6 +224,14 @@ pub async fn check(
     if which == Which::Due && found.value.attempts.next_at > now {
         return Ok(Some(found.value.attempts.next_at));
     }
+    let host = hosts::of(&found.value);
+    let hold = match &host {
+        Some(host) => hosts::find(context, host).await?,
+        None => None,
+    };
+    if let Some(hold) = hold.filter(|hold| hold.is_on(now)) {
+        return put_off(context, &found, hold).await;
+    }
     let Some(claimed) = claim(context, &found, now).await? else { return Ok(None) };
     let by_sentinel = Store::record::<Wish>(wish.as_ref())?.is_some_and(|wish| wish.value.by_sentinel);
     let resume = Store::record::<Progress>(progress.as_ref())?.map(|progress| progress.value);
@@ -181,6 +240,9 @@ pub async fn check(
         Some(escrow) => copy::look_and_copy(context, checker, &found.value, escrow.key).await,
         None => (look(context, checker, &found.value, now, resume, None).await, None),
     };
+    if let Some(host) = host {
+        hear(context, &host, hold.is_some(), &outcome).await?;
+    }
     if let Outcome::Part(progress) = &outcome {
         return go_on(context, id, claimed, progress).await;
     }
@@ -193,13 +255,42 @@ pub async fn check(
     Ok(next)
 }
 
+/// Leaves a check for when its host may be asked again.
+async fn put_off(context: &Context, found: &Stored<Artifact>, hold: Hold) -> Result<Option<i64>, AppError> {
+    let mut artifact = found.value.clone();
+    let at = hold.not_before.saturating_add(jitter(artifact.artifact_id, MINUTE_MS));
+    if artifact.attempts.next_at >= at {
+        return Ok(Some(artifact.attempts.next_at));
+    }
+    artifact.attempts.next_at = at;
+    let mut batch = Batch::default();
+    batch.put(keys::artifact(artifact.artifact_id), &artifact, found.unchanged())?;
+    match context.store.commit(batch).await {
+        Ok(()) => Ok(Some(at)),
+        Err(AppError::Raced) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Writes down what a host asks for, or that it asks for nothing any more.
+async fn hear(context: &Context, host: &str, held: bool, outcome: &Outcome) -> Result<(), AppError> {
+    match outcome {
+        Outcome::Failed { later: Some(Wait::OfHost(wait)), .. } => {
+            hosts::leave_alone(context, host, *wait).await
+        }
+        Outcome::Failed { .. } => Ok(()),
+        Outcome::Matches(_) | Outcome::Differs { .. } | Outcome::Part(_) => {
+            hosts::answered(context, host, held).await
+        }
+    }
+}
+
 /// Moves the next try beyond this one, so that only one process makes it; nothing where another was faster.
 async fn claim(context: &Context, found: &Stored<Artifact>, now: i64) -> Result<Option<Attempts>, AppError> {
     let mut artifact = found.value.clone();
     artifact.attempts.made = artifact.attempts.made.saturating_add(1);
     let pause = pause(context, &artifact);
-    // At 256 KiB a second, a fetch may take this long before it fails by itself.
-    let longest = i64::try_from(artifact.size_bytes / 256).unwrap_or(i64::MAX).saturating_add(120_000);
+    let longest = context.settings.reading.longest_ms(artifact.size_bytes).saturating_add(BEYOND_READING_MS);
     let budget = context.settings.read_budget.and_then(|budget| i64::try_from(budget.as_millis()).ok());
     let longest = budget.map_or(longest, |budget| longest.min(budget.saturating_add(BEYOND_BUDGET_MS)));
     artifact.attempts.next_at = now.saturating_add(pause.max(longest));

@@ -2,7 +2,8 @@
 //! the object store with nothing that refers to it.
 //!
 //! Looking changes nothing. Whatever is removed is looked at a second time right before, by itself. What cannot be read,
-//! or does not fit together, is kept and named. It is safe beside everything else, since nothing that is found spare can
+//! or does not fit together, is kept and named; and where the store is not that of these records, nothing is removed at all
+//! (`bound`). It is safe beside everything else, since nothing that is found spare can
 //! come to be needed: keys are of one upload each, an upload that has ended does not begin again, and an artifact that
 //! loses its bytes does so in a transaction that fails where a release comes to name it.
 
@@ -27,11 +28,12 @@ use crate::{
 };
 
 mod artifacts;
+mod bound;
 mod objects;
 mod run;
 mod uploads;
 
-pub use self::run::{Run, begin, last, tick, work};
+pub use self::run::{Order, Run, begin, last, tick, work};
 
 /// How old what is removed must be at least, in milliseconds: nobody has a request under way for so long.
 pub const LEAST_AGE_MS: i64 = 3_600_000;
@@ -97,6 +99,13 @@ pub enum What {
         /// What the store calls it.
         store_id: String,
     },
+    /// What was written of a copy that was never ended.
+    Draft {
+        /// Its key.
+        key: ObjectKey,
+        /// What the store calls it.
+        store_id: String,
+    },
 }
 
 impl What {
@@ -106,7 +115,7 @@ impl What {
             Self::Upload(_) => "upload",
             Self::Bytes(_) => "artifact_bytes",
             Self::Object(_) => "object",
-            Self::Parts { .. } => "parts",
+            Self::Parts { .. } | Self::Draft { .. } => "parts",
         }
     }
 }
@@ -116,7 +125,7 @@ impl fmt::Display for What {
         match self {
             Self::Upload(id) | Self::Parts { upload_id: id, .. } => fmt::Display::fmt(id, f),
             Self::Bytes(id) => fmt::Display::fmt(id, f),
-            Self::Object(key) => fmt::Display::fmt(key, f),
+            Self::Object(key) | Self::Draft { key, .. } => fmt::Display::fmt(key, f),
         }
     }
 }
@@ -141,9 +150,37 @@ pub struct Kept {
     pub why: String,
 }
 
+/// How much of what is in the store is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// How many things were looked at, whatever their age, of those whose keys are ours.
+    pub things: u64,
+    /// How many of them no record tells of.
+    pub unknown: u64,
+}
+
+/// Fewer things than these tell nothing.
+const FEW: u64 = 10;
+
+impl Counted {
+    /// Whether more is unknown than crashes and refused deletions leave.
+    fn is_implausible(self) -> bool {
+        self.things >= FEW && self.unknown.saturating_mul(2) > self.things
+    }
+}
+
+impl std::ops::AddAssign for Counted {
+    fn add_assign(&mut self, other: Self) {
+        self.things = self.things.saturating_add(other.things);
+        self.unknown = self.unknown.saturating_add(other.unknown);
+    }
+}
+
 /// What a look has found.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// How much of the store is known.
+    pub counted: Counted,
     /// What can be removed.
     pub spare: Vec<Spare>,
     /// What is kept and should be looked at by somebody.

@@ -22,6 +22,8 @@ pub const OPEN_UPLOADS: &str = "open_uploads";
 pub const VERIFYING: &str = "verifying";
 /// The partition of the external artifacts that are looked at by schedule, in the order in which they are due.
 pub const WATCHING: &str = "watching";
+/// The partition of the hosts that have asked to be left alone.
+pub const HOSTS: &str = "hosts";
 /// The partition of all products.
 pub const PRODUCTS: &str = "products";
 /// The partition of all tenants with policies.
@@ -74,6 +76,11 @@ pub fn watch(artifact: ArtifactId) -> Key {
 /// That an external artifact is due at this time (Unix milliseconds).
 pub fn watching(artifact: ArtifactId, due: i64) -> Key {
     Key::new(WATCHING, format!("{:014}#{artifact}", due.max(0)))
+}
+
+/// That a host has asked to be left alone; it is named with its port, where that is not the usual one.
+pub fn host(authority: &str) -> Key {
+    Key::new(HOSTS, authority)
 }
 
 /// How far a reading of an artifact's bytes came that is to go on.
@@ -176,6 +183,11 @@ pub fn deployment() -> Key {
 /// That the deployment had its first token.
 pub fn bootstrap() -> Key {
     Key::new("deployment", "bootstrap")
+}
+
+/// Which deployment this is, and whether its store is marked as its own.
+pub fn binding() -> Key {
+    Key::new("deployment", "store")
 }
 
 /// The head of [`UNAVAILABLE`]. Its revision is a part of `seq`.

@@ -65,7 +65,7 @@ pub struct Registration {
 /// Registers an artifact; `false` beside it where the same was registered before.
 ///
 /// # Errors
-/// [`AppError::Url`], [`AppError::Invalid`], [`AppError::ArtifactExists`], [`AppError::ArtifactRevoked`], and those of the store.
+/// [`AppError::Url`], [`AppError::BeyondLimit`], [`AppError::Invalid`], [`AppError::ArtifactExists`], [`AppError::ArtifactRevoked`], and those of the store.
 pub async fn register(
     context: &Context,
     caller: &Caller,
@@ -75,6 +75,10 @@ pub async fn register(
     let settings = &context.settings;
     let rules = settings.url_rules.clone().plain_http(registration.escrow);
     let (url, repository) = admit(&registration.external_url, &rules, &settings.repositories)?;
+    // Before anything is looked at, so that the answer tells nothing of what is there.
+    if repository.is_some_and(|entry| !entry.serves(caller.product_id.as_ref())) {
+        return Err(AppError::BeyondLimit("one product"));
+    }
     if registration.escrow {
         check_escrow(context, registration)?;
     }

@@ -210,8 +210,7 @@ fn check_repository(
     let Some(url) = artifact.external_url() else { return Ok(()) };
     let url = ExternalUrl::parse(url, &UrlRules::widest())?;
     let entry = pick(&context.settings.repositories, &url)?;
-    let barred = |products: &Vec<ProductId>| !products.contains(product);
-    if entry.and_then(|entry| entry.products.as_ref()).is_some_and(barred) {
+    if entry.is_some_and(|entry| !entry.serves(Some(product))) {
         return Err(AppError::invalid(member, "its repository is not for releases of this product"));
     }
     Ok(())

@@ -10,16 +10,16 @@ use super::{
     context::Context,
     error::AppError,
     external::Checker,
+    hosts::{self, Hold},
     keys,
     store::{Batch, Stored, all, retrying, unchanged},
 };
 use crate::{
     domain::{
         artifact::{Artifact, ArtifactState, SourceType},
-        external_url::{ExternalUrl, UrlRules},
         ids::ArtifactId,
     },
-    ports::items::Expect,
+    ports::{fetcher::Wait, items::Expect},
 };
 
 mod look;
@@ -72,6 +72,15 @@ impl Kind {
     }
 }
 
+/// What a check of bytes found that were not there as they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Something is wrong.
+    Wrong(Kind),
+    /// Nothing is known of the bytes: it is to be tried again after so long.
+    Later(Wait),
+}
+
 /// When an artifact is looked at again, and what was wrong with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
@@ -83,6 +92,9 @@ pub struct Watch {
     /// What the last of them found.
     #[serde(default)]
     pub wrong: Option<Kind>,
+    /// Since when its host has said nothing but to come later, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later_since: Option<i64>,
 }
 
 impl Watch {
@@ -90,8 +102,7 @@ impl Watch {
     fn well(id: ArtifactId, now: i64) -> Self {
         Self {
             next_at: now.saturating_add(HOUR_MS).saturating_add(jitter(id, HOUR_MS / 6)),
-            looks: 0,
-            wrong: None,
+            ..Self::default()
         }
     }
 
@@ -100,7 +111,33 @@ impl Watch {
         let looks = self.looks.saturating_add(1);
         let most = if kind == Kind::Unreachable { HOUR_MS } else { DAY_MS };
         let pause = SECOND_LOOK_MS.saturating_mul(1_i64 << looks.saturating_sub(1).min(20)).min(most);
-        Self { next_at: now.saturating_add(pause), looks, wrong: Some(kind) }
+        Self { next_at: now.saturating_add(pause), looks, wrong: Some(kind), later_since: None }
+    }
+
+    /// Nothing was found out: the next look is when that was asked for, and what was known of it stays as it is. Whoever has
+    /// asked comes after those that were only put off.
+    fn later(self, id: ArtifactId, wait: Wait, now: i64) -> Self {
+        let of_host = matches!(wait, Wait::OfHost(_)).then_some(now);
+        let wait = hosts::millis(wait.time()).max(MINUTE_MS);
+        let next_at =
+            now.saturating_add(wait).saturating_add(MINUTE_MS).saturating_add(jitter(id, MINUTE_MS));
+        Self { next_at, later_since: self.later_since.or(of_host), ..self }
+    }
+
+    /// The host is left alone, and was not asked.
+    fn put_off(self, id: ArtifactId, hold: Hold, now: i64) -> Self {
+        let next_at = hold.not_before.max(now).saturating_add(jitter(id, MINUTE_MS));
+        Self { next_at, later_since: self.later_since.or(Some(now)), ..self }
+    }
+
+    /// Nothing but to come later was heard for a day, which is as good as nothing; no sooner than then it is looked at again.
+    fn given_up(self, later: Self, now: i64) -> Self {
+        let trouble = self.trouble(Kind::Unreachable, now);
+        Self { next_at: trouble.next_at.max(later.next_at), later_since: later.later_since, ..trouble }
+    }
+
+    fn is_given_up(self, now: i64) -> bool {
+        self.later_since.is_some_and(|since| since.saturating_add(DAY_MS) <= now)
     }
 
     fn counts(self) -> bool {
@@ -109,7 +146,7 @@ impl Watch {
 }
 
 /// Spreads what would be due at the same moment.
-fn jitter(id: ArtifactId, within: i64) -> i64 {
+pub(super) fn jitter(id: ArtifactId, within: i64) -> i64 {
     let bits = u64::try_from(id.to_bits() & u128::from(u64::MAX)).unwrap_or(0) >> 1;
     i64::try_from(bits).unwrap_or(0).rem_euclid(within.max(1))
 }
@@ -137,11 +174,11 @@ fn put(
         }
         batch.delete(before, Expect::Anything);
     }
-    batch.put(due, &Due { host: host(artifact).unwrap_or_default() }, Expect::Absent)
+    batch.put(due, &Due { host: hosts::of(artifact).unwrap_or_default() }, Expect::Absent)
 }
 
 /// Notes what a check of an artifact's bytes found, and tells whether that counts already: what the sentinel itself had
-/// checked does so at the second time alone.
+/// checked does so at the second time alone, and never where nothing is known of the bytes.
 ///
 /// # Errors
 /// Those of the store.
@@ -150,7 +187,7 @@ pub(super) async fn after(
     batch: &mut Batch,
     artifact: &Artifact,
     by_sentinel: bool,
-    found: Result<(), Option<Kind>>,
+    found: Result<(), Trouble>,
 ) -> Result<bool, AppError> {
     let offered = matches!(artifact.state, ArtifactState::Available | ArtifactState::Quarantined);
     if artifact.source_type() == SourceType::Managed || !(offered || found.is_ok()) {
@@ -161,9 +198,13 @@ pub(super) async fn after(
     let before = stored.as_ref().map(|stored| stored.value).unwrap_or_default();
     let (watch, counts) = match found {
         Ok(()) => (Watch::well(id, now), true),
-        Err(None) => return Ok(true),
-        Err(Some(Kind::Unreachable)) if !by_sentinel => return Ok(true),
-        Err(Some(kind)) => {
+        Err(_) if !by_sentinel && found != Err(Trouble::Wrong(Kind::Drift)) => return Ok(true),
+        Err(Trouble::Later(wait)) if !before.is_given_up(now) => (before.later(id, wait, now), false),
+        Err(Trouble::Later(wait)) => {
+            let watch = before.given_up(before.later(id, wait, now), now);
+            (watch, watch.counts())
+        }
+        Err(Trouble::Wrong(kind)) => {
             let watch = before.trouble(kind, now);
             (watch, !by_sentinel || watch.counts() || artifact.state != ArtifactState::Available)
         }
@@ -178,24 +219,38 @@ pub(super) async fn after(
 /// Those of the store, where nothing could be looked at.
 pub async fn run(context: &Context, checker: &Checker) -> Result<(), AppError> {
     let hosts = due(context).await?;
-    let looking = futures_util::stream::iter(hosts).for_each_concurrent(HOSTS_AT_ONCE, |(_, due)| async move {
-        let mut wait = None;
-        for id in due {
-            let look = match wait {
-                None => look::at(context, checker, id).await,
-                Some(wait) => look::later(context, id, wait).await.map(|()| Some(wait)),
-            };
-            match look {
-                Ok(asked) => wait = asked,
-                Err(error) => {
+    let looking =
+        futures_util::stream::iter(hosts).for_each_concurrent(HOSTS_AT_ONCE, |(host, due)| async move {
+            for id in due {
+                if let Err(error) = at(context, checker, &host, id).await {
                     tracing::warn!(artifact.id = %id, error = %error, "an artifact could not be looked at");
                 }
             }
-        }
-    });
+        });
     // What is left is found due by the next run.
     let _ = tokio::time::timeout(RUN, looking).await;
     Ok(())
+}
+
+/// Looks at an artifact, unless its host is to be left alone, and writes down what the host asks for.
+async fn at(context: &Context, checker: &Checker, host: &str, id: ArtifactId) -> Result<(), AppError> {
+    // Read each time: what somebody else was told meanwhile is for us as well.
+    let hold = hosts::find(context, host).await?;
+    match look::at(context, checker, id, hold).await? {
+        Heard::Nothing => Ok(()),
+        Heard::Later(wait) => hosts::leave_alone(context, host, wait).await,
+        Heard::Answer => hosts::answered(context, host, hold.is_some()).await,
+    }
+}
+
+/// What a host said.
+enum Heard {
+    /// It was not asked.
+    Nothing,
+    /// To come again after so long.
+    Later(Duration),
+    /// Something else.
+    Answer,
 }
 
 /// What is due, by host: of a host that has much, a part, so that it does not crowd out the others.
@@ -226,11 +281,6 @@ async fn due(context: &Context) -> Result<BTreeMap<String, Vec<ArtifactId>>, App
         }
     }
     Ok(hosts)
-}
-
-fn host(artifact: &Artifact) -> Option<String> {
-    let url = ExternalUrl::parse(artifact.external_url()?, &UrlRules::widest()).ok()?;
-    Some(url.host().to_owned())
 }
 
 /// Takes an artifact off the list of what is watched.

@@ -32,7 +32,7 @@ use crate::{
 /// The longest that an upload's URLs are asked to live.
 const URL_LIFETIME_MS: i64 = 3_600_000;
 /// How long an ended upload can still be looked at, in seconds, before it may be cleaned away.
-const KEPT_SECONDS: i64 = 30 * 86_400;
+pub(super) const KEPT_SECONDS: i64 = 30 * 86_400;
 
 /// What an uploader says.
 #[derive(Debug, Clone)]

@@ -31,13 +31,14 @@ impl Bucket {
         said.bucket()
     }
 
-    /// A bucket of `MinIO`, or of another server that only speaks S3: where it is has to be said, and what opens it.
+    /// A bucket of `MinIO`, or of another server that only speaks S3: where it is has to be said, and what opens it, here or
+    /// in the variables that programs for S3 and `MinIO`'s own server take.
     pub(super) fn of_minio(reader: &mut Reader<'_>) -> Option<Self> {
         let mut said = Said::read(reader, "storage.minio");
         said.region = said.region.or_else(|| Some(REGION.to_owned()));
         let endpoint = reader.needed("storage.minio.endpoint", said.endpoint.take());
         if !said.has_credentials {
-            reader.needed("storage.minio.credentials", None);
+            said.credentials = of_environment(reader);
         }
         let bucket = said.bucket()?;
         bucket.credentials.as_ref()?;
@@ -76,6 +77,43 @@ impl Said {
         let readable = credentials.is_some() || !has_credentials;
         readable.then_some(Bucket { name: name?, region, endpoint, credentials, ca_pem })
     }
+}
+
+/// What opens a bucket where the configuration does not say it: the variables of programs for S3, then those of `MinIO`'s own
+/// server. One of a pair alone is a mistake.
+fn of_environment(reader: &mut Reader<'_>) -> Option<Secret> {
+    const PATH: &str = "storage.minio.credentials";
+    let of = |name: &str| reader.environment().get(name).filter(|text| !text.is_empty()).cloned();
+    let token = of("AWS_SESSION_TOKEN");
+    for ((id_in, secret_in), token) in [
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), token),
+        (("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"), None),
+    ] {
+        match (of(id_in), of(secret_in)) {
+            (None, None) => {}
+            // A colon is what parts them here.
+            (Some(id), Some(secret)) if !id.contains(':') && !secret.contains(':') => {
+                let parts: Vec<String> = [id, secret].into_iter().chain(token).collect();
+                return Some(Secret::new(parts.join(":")));
+            }
+            (Some(_), Some(_)) => {
+                reader.problem(PATH, format!("`{id_in}` and `{secret_in}` may have no colon"));
+                return None;
+            }
+            (Some(_), None) => {
+                reader.problem(PATH, format!("`{id_in}` is set, but `{secret_in}` is not"));
+                return None;
+            }
+            (None, Some(_)) => {
+                reader.problem(PATH, format!("`{secret_in}` is set, but `{id_in}` is not"));
+                return None;
+            }
+        }
+    }
+    let rule = "say `env:NAME` or `file:PATH`, or set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or \
+                `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD`";
+    reader.problem(PATH, rule);
+    None
 }
 
 /// Whether a key refers to a secret, and the secret.

@@ -133,6 +133,35 @@ fn a_bucket_of_minio_needs_its_server_and_credentials_by_reference() {
 }
 
 #[test]
+fn a_bucket_of_minio_as_it_is_documented_is_opened_by_the_environment() {
+    let text = "storage:\n  type: minio\n  minio: { bucket: bigpicture-artifacts, region: us-east-1, endpoint: \"https://minio.example.com:9000\" }\n";
+    let aws = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "s3cret")];
+    let session = [aws[0], aws[1], ("AWS_SESSION_TOKEN", "t0ken")];
+    let own = [("MINIO_ROOT_USER", "root"), ("MINIO_ROOT_PASSWORD", "passw0rd")];
+    for (environment, opened) in [
+        (&aws[..], "id:s3cret"),
+        (&session, "id:s3cret:t0ken"),
+        (&own, "root:passw0rd"),
+        (&[&own[..], &aws].concat(), "id:s3cret"),
+    ] {
+        let config = read(text, environment).unwrap();
+        let Storage::S3(bucket) = &config.storage else { panic!("{config:?}") };
+        assert_eq!(bucket.credentials.as_ref().unwrap().reveal(), opened);
+        assert!(config.aws.is_none() && !format!("{config:?}").contains("s3cret"));
+    }
+    for (environment, said) in [
+        (&[][..], "MINIO_ROOT_USER"),
+        (&aws[..1], "`AWS_SECRET_ACCESS_KEY` is not"),
+        (&own[1..], "`MINIO_ROOT_USER` is not"),
+        (&[own[0], ("MINIO_ROOT_PASSWORD", "s3:cret")], "no colon"),
+    ] {
+        let refused = read(text, environment).unwrap_err().to_string();
+        assert!(refused.contains("`storage.minio.credentials`") && refused.contains(said), "{refused}");
+        assert!(!refused.contains("cret\n") && !refused.contains("passw0rd"), "{refused}");
+    }
+}
+
+#[test]
 fn a_bucket_of_s3_is_opened_by_the_environment_or_by_a_reference() {
     let aws = [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "s")];
     let text = "storage: { type: s3, s3: { bucket: b } }\n";

@@ -177,6 +177,11 @@ impl ExternalUrl {
         (self.scheme(), self.host(), self.port) == (other.scheme(), other.host(), other.port)
     }
 
+    /// Whether the query has a pair of this name, in whatever spelling.
+    pub fn has_query(&self, name: &str) -> bool {
+        self.query_pairs().any(|(found, _)| found == name)
+    }
+
     fn raw_path(&self) -> &str {
         &self.raw_path
     }

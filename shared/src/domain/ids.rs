@@ -117,6 +117,11 @@ id_type!(
     EventId,
     "evt_"
 );
+id_type!(
+    /// A deployment: one set of records, and the store that belongs to it.
+    DeploymentId,
+    "dep_"
+);
 
 #[cfg(test)]
 mod tests {

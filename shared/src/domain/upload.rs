@@ -8,7 +8,7 @@ use super::{
     artifact::Access,
     digest::Sha256,
     hashing::SavedHash,
-    ids::{ArtifactId, TokenId, UploadId},
+    ids::{ArtifactId, DeploymentId, TokenId, UploadId},
     multipart::Multipart,
     names::ProductId,
     platform::{WordError, word_type},
@@ -37,6 +37,8 @@ pub enum ObjectKey {
     Escrow(UploadId, u32),
     /// One part of an upload, in a store that keeps parts as objects: nothing is served from here.
     Part(UploadId, u32),
+    /// What says whose the store is: no URL leads here, and nothing is served from it.
+    Deployment(DeploymentId),
 }
 
 /// The text is no key of managed storage.
@@ -56,7 +58,12 @@ impl ObjectKey {
     pub fn next_escrow(self) -> Self {
         match self {
             Self::Escrow(id, number) => Self::Escrow(id, number.saturating_add(1)),
-            Self::Staging(_) | Self::Locked(_) | Self::Copied(_) | Self::Whole(_) | Self::Part(..) => self,
+            Self::Staging(_)
+            | Self::Locked(_)
+            | Self::Copied(_)
+            | Self::Whole(_)
+            | Self::Part(..)
+            | Self::Deployment(_) => self,
         }
     }
 
@@ -64,11 +71,17 @@ impl ObjectKey {
     pub fn escrowed(self) -> Option<ArtifactId> {
         match self {
             Self::Escrow(id, _) => Some(ArtifactId::from_parts(id.unix_ms(), id.to_bits())),
-            Self::Staging(_) | Self::Locked(_) | Self::Copied(_) | Self::Whole(_) | Self::Part(..) => None,
+            Self::Staging(_)
+            | Self::Locked(_)
+            | Self::Copied(_)
+            | Self::Whole(_)
+            | Self::Part(..)
+            | Self::Deployment(_) => None,
         }
     }
 
-    /// The upload that it belongs to; of a copy, that has the same number as its artifact and is none.
+    /// The upload that it belongs to; of a copy and of a mark, that has the same number as its artifact or deployment and
+    /// is none.
     pub fn upload_id(self) -> UploadId {
         match self {
             Self::Staging(id)
@@ -77,6 +90,7 @@ impl ObjectKey {
             | Self::Whole(id)
             | Self::Escrow(id, _)
             | Self::Part(id, _) => id,
+            Self::Deployment(id) => UploadId::from_parts(id.unix_ms(), id.to_bits()),
         }
     }
 }
@@ -90,6 +104,7 @@ impl fmt::Display for ObjectKey {
             Self::Whole(id) => write!(f, "objects/{id}/whole"),
             Self::Escrow(id, number) => write!(f, "objects/{id}/escrow-{number}"),
             Self::Part(id, number) => write!(f, "parts/{id}/{number}"),
+            Self::Deployment(id) => write!(f, "deployment/{id}"),
         }
     }
 }
@@ -107,6 +122,9 @@ impl FromStr for ObjectKey {
         let id = |text: &str| text.parse().map_err(|_| ObjectKeyError);
         if let Some(rest) = text.strip_prefix("staging/") {
             return Ok(Self::Staging(id(rest)?));
+        }
+        if let Some(rest) = text.strip_prefix("deployment/") {
+            return rest.parse().map(Self::Deployment).map_err(|_| ObjectKeyError);
         }
         if let Some((rest, number)) = text.strip_prefix("parts/").and_then(|rest| rest.split_once('/')) {
             let part = Self::Part(id(rest)?, number.parse().map_err(|_| ObjectKeyError)?);
@@ -237,6 +255,7 @@ mod tests {
             ObjectKey::Whole(id),
             ObjectKey::Escrow(id, 2),
             ObjectKey::Part(id, 10_000),
+            ObjectKey::Deployment(DeploymentId::from_parts(1, 2)),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }
@@ -256,6 +275,8 @@ mod tests {
             &format!("parts/{id}/01"),
             &format!("parts/{id}/+1"),
             &format!("parts/{id}/1/2"),
+            "deployment/",
+            &format!("deployment/{id}"),
         ] {
             assert_eq!(text.parse::<ObjectKey>(), Err(ObjectKeyError), "{text}");
         }

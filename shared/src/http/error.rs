@@ -176,6 +176,7 @@ impl From<AppError> for ApiError {
             AppError::VersionUsed(_) => plain(S::CONFLICT, "VERSION_USED"),
             AppError::ReleaseRevoked => plain(S::CONFLICT, "RELEASE_REVOKED"),
             AppError::ReleaseNotPublished(_) => plain(S::CONFLICT, "RELEASE_NOT_PUBLISHED"),
+            AppError::CleaningRefused(_) => plain(S::CONFLICT, "GC_REFUSED"),
             AppError::PreconditionFailed => plain(S::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
             AppError::IdempotencyKeyReused => plain(S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
             AppError::IdempotencyInProgress => plain(S::CONFLICT, "IDEMPOTENCY_IN_PROGRESS").after(1),

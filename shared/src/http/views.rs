@@ -9,7 +9,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     app::{
         audit::{Event, SYSTEM},
-        external::Check,
+        external::{Check, UnderWay},
         products::Product,
     },
     domain::{
@@ -248,6 +248,11 @@ pub fn event(event: &Event) -> Value {
         "subject": event.subject, "before": event.before, "after": event.after, "source_ip": event.source_ip,
         "request_id": event.request_id,
     })
+}
+
+/// How far a check came, as callers see it.
+pub fn under_way(check: &UnderWay) -> Value {
+    json!({ "bytes_read": check.bytes_read, "size_bytes": check.size_bytes })
 }
 
 /// A check as callers see it.

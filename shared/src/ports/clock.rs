@@ -4,7 +4,7 @@ use std::fmt;
 
 use ulid::Ulid;
 
-use crate::domain::ids::{ArtifactId, DecisionId, EventId, ReleaseId, TokenId, UploadId};
+use crate::domain::ids::{ArtifactId, DecisionId, DeploymentId, EventId, ReleaseId, TokenId, UploadId};
 
 /// The wall clock.
 pub trait Clock: fmt::Debug + Send + Sync {
@@ -60,6 +60,7 @@ impl Ids {
     make!(/** A new decision id. */ decision -> DecisionId);
     make!(/** A new token id. */ token -> TokenId);
     make!(/** A new audit entry's id. */ event -> EventId);
+    make!(/** The number of a deployment that has none yet. */ deployment -> DeploymentId);
 
     /// A new request id.
     ///

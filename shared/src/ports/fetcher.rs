@@ -114,6 +114,27 @@ pub struct Fetched {
 /// How long after credentials could not be read it is tried again.
 const CREDENTIALS_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a host is left alone that limits requests and does not say until when.
+const LIMITED_PAUSE: Duration = Duration::from_secs(300);
+
+/// A time to wait, and who asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The host does, of everybody and about everything that it has.
+    OfHost(Duration),
+    /// Something of ours is not to be had: the host was not asked.
+    OfOurs(Duration),
+}
+
+impl Wait {
+    /// How long.
+    pub const fn time(self) -> Duration {
+        match self {
+            Self::OfHost(wait) | Self::OfOurs(wait) => wait,
+        }
+    }
+}
+
 /// The cause of a failure, for the log.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
@@ -260,6 +281,27 @@ impl FetchError {
             // It says nothing about the artifact, which must not be withheld for it.
             Self::Credentials(_) => Some(CREDENTIALS_PAUSE),
             Self::ChecksumMismatch { .. }
+            | Self::SizeMismatch { .. }
+            | Self::Differs
+            | Self::TooManyRedirects { .. }
+            | Self::Url { .. }
+            | Self::AddressNotAllowed { .. }
+            | Self::Timeout(_)
+            | Self::Invalid { .. }
+            | Self::Tls(_)
+            | Self::Unreachable(_) => None,
+        }
+    }
+
+    /// How long to leave it alone, where the failure says nothing of the artifact: its host limits requests, or asks to
+    /// come again, or what opens it cannot be read. Nothing may be withheld for it alone.
+    pub const fn later(&self) -> Option<Wait> {
+        match self {
+            Self::Status { status: 429, retry_after: None } => Some(Wait::OfHost(LIMITED_PAUSE)),
+            Self::Status { retry_after: Some(wait), .. } => Some(Wait::OfHost(*wait)),
+            Self::Credentials(_) => Some(Wait::OfOurs(CREDENTIALS_PAUSE)),
+            Self::Status { retry_after: None, .. }
+            | Self::ChecksumMismatch { .. }
             | Self::SizeMismatch { .. }
             | Self::Differs
             | Self::TooManyRedirects { .. }

@@ -101,6 +101,8 @@ pub enum Area {
     Objects,
     /// Parts of uploads that were not put together.
     Parts,
+    /// What says whose the store is.
+    Deployment,
 }
 
 /// What is stored in a place.
@@ -112,6 +114,13 @@ pub enum Thing {
     Parts {
         /// The upload.
         upload_id: UploadId,
+        /// What the store calls it.
+        store_id: String,
+    },
+    /// What was written of an object of ours that nobody has published or discarded.
+    Draft {
+        /// Its key.
+        key: ObjectKey,
         /// What the store calls it.
         store_id: String,
     },
@@ -213,6 +222,16 @@ pub trait Objects: fmt::Debug + Send + Sync {
     async fn keep(&self, key: &ObjectKey, size_bytes: u64) -> Result<Box<dyn Draft>, ObjectError> {
         let _ = (key, size_bytes);
         Err(ObjectError::Unavailable("this store takes nothing from the service itself".into()))
+    }
+
+    /// Removes a draft that was left, by what the store calls it; removing nothing is no error. A store that lists no drafts
+    /// leaves none.
+    ///
+    /// # Errors
+    /// - [`ObjectError::Unavailable`]: the store did not answer.
+    async fn discard(&self, key: &ObjectKey, store_id: &str) -> Result<(), ObjectError> {
+        let _ = (key, store_id);
+        Ok(())
     }
 
     /// Uploads in parts, where the store takes such.

@@ -7,7 +7,7 @@ use sha2::Digest;
 use super::time::{CountingEntropy, TestClock};
 use crate::{
     app::{
-        context::{Caller, Context, Settings},
+        context::{Caller, Context, Repository, Settings},
         register::Registration,
         releases::NewRelease,
         store::Store,
@@ -17,7 +17,7 @@ use crate::{
         artifact::Access,
         decide::Question,
         digest::Sha256,
-        external_url::UrlRules,
+        external_url::{RepositoryPrefix, UrlRules},
         ids::{ArtifactId, TokenId},
         names::Channel,
         platform::{Arch, InstallerType, Platform},
@@ -51,6 +51,7 @@ pub fn settings() -> Settings {
         slice_budget_ms: i64::MAX,
         recheck_first_ms: 30_000,
         gc: crate::app::context::Gc::default(),
+        reading: crate::app::context::Reading::default(),
         read_budget: None,
         escrow_max_size_bytes: 5 << 30,
     }
@@ -96,6 +97,19 @@ pub fn initiation(content: &[u8]) -> Initiation {
         labels: BTreeMap::new(),
         access: Access::Public,
         multipart: false,
+    }
+}
+
+/// A repository that is opened with credentials, whose links clients are given.
+pub fn private_repository(prefix: &str) -> Repository {
+    Repository {
+        name: "private".into(),
+        prefix: RepositoryPrefix::parse(prefix).unwrap(),
+        has_credentials: true,
+        allow_private: false,
+        products: None,
+        gives_links: true,
+        links: None,
     }
 }
 

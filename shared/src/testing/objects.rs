@@ -16,8 +16,8 @@ use crate::{
     ports::{
         large_objects::{Bytestream, Held, Large, LargeObjects, PartDoors, PartsGrant},
         objects::{
-            Area, Download, DownloadRequest, Draft, Listing, ObjectError, ObjectStat, Objects, UploadDoors,
-            UploadGrant,
+            Area, Download, DownloadRequest, Draft, Listed, Listing, ObjectError, ObjectStat, Objects, Thing,
+            UploadDoors, UploadGrant,
         },
     },
 };
@@ -39,6 +39,8 @@ pub enum Step {
     Erase,
     /// [`Objects::list`]
     List,
+    /// [`Objects::list`] of the marks that say whose the store is
+    ListMarks,
     /// [`Objects::keep`]
     Keep,
     /// [`LargeObjects::begin`]
@@ -71,6 +73,8 @@ struct Plan {
     reads: Vec<u64>,
     /// Whether it tells no digest, and sends clients elsewhere.
     mute: bool,
+    /// Drafts that somebody has left, and when (Unix milliseconds).
+    left: Vec<(ObjectKey, i64)>,
 }
 
 impl FailingObjects {
@@ -87,6 +91,16 @@ impl FailingObjects {
     /// Answers the next promote with a copy of another digest, or of none.
     pub fn next_copy_proves(&self, sha256: Option<Sha256>) {
         self.plan().proofs.push_back(sha256);
+    }
+
+    /// It has a draft that somebody began then, and left.
+    pub fn has_left(&self, key: ObjectKey, at: i64) {
+        self.plan().left.push((key, at));
+    }
+
+    /// The drafts that were left and are still there.
+    pub fn left(&self) -> Vec<ObjectKey> {
+        self.plan().left.iter().map(|(key, _)| *key).collect()
     }
 
     /// From now on it tells the digest of nothing and hands out URLs, as some stores that speak S3 do.
@@ -171,7 +185,22 @@ impl Objects for FailingObjects {
     }
 
     async fn list(&self, area: Area, after: Option<&str>, limit: usize) -> Result<Listing, ObjectError> {
-        self.troubled(Step::List, self.inner.list(area, after, limit)).await
+        let step = if area == Area::Deployment { Step::ListMarks } else { Step::List };
+        let mut listing = self.troubled(step, self.inner.list(area, after, limit)).await?;
+        if area == Area::Parts && after.is_none() {
+            listing.found.extend(self.plan().left.iter().map(|(key, at)| Listed {
+                thing: Thing::Draft { key: *key, store_id: "left".into() },
+                name: key.to_string(),
+                size_bytes: 0,
+                at: Some(*at),
+            }));
+        }
+        Ok(listing)
+    }
+
+    async fn discard(&self, key: &ObjectKey, _: &str) -> Result<(), ObjectError> {
+        self.plan().left.retain(|(left, _)| left != key);
+        Ok(())
     }
 
     fn large(&self) -> Option<&dyn LargeObjects> {

@@ -12,7 +12,7 @@ use shared::{
     },
     contract::objects::{CONTENT, checksum, digest, upload},
     domain::{artifact::ArtifactState, upload::ObjectKey},
-    ports::objects::{ObjectError, ObjectStat, Objects as _},
+    ports::objects::{Area, ObjectError, ObjectStat, Objects as _, Thing},
     testing::{build, time::TestClock},
 };
 use tokio::{
@@ -293,4 +293,20 @@ async fn completing_through_the_locked_door_is_two_calls_and_no_byte_is_read_wha
         assert!(words[0].starts_with(&format!("HEAD /bucket/{locked} ")), "{asked:?}");
         assert!(words[1].starts_with(&format!("DELETE /bucket/{staging}")), "{asked:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_begun_of_a_copy_is_listed_as_a_draft_and_ended_by_its_own_name() {
+    let copy = ObjectKey::Escrow(upload(1), 1);
+    let listed = format!(
+        "<?xml version=\"1.0\"?>\n<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>{copy}</Key>\
+         <UploadId>left</UploadId><Initiated>2026-08-01T12:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>"
+    );
+    let (store, asked) = scripted([answer("200 OK", &listed), answer("204 No Content", "")]).await;
+    let found = store.list(Area::Parts, None, 10).await.unwrap().found;
+    assert_eq!(found[0].thing, Thing::Draft { key: copy, store_id: "left".into() });
+    store.discard(&copy, "left").await.unwrap();
+    let asked = asked.lock().await;
+    assert!(asked[1].starts_with(&format!("DELETE /bucket/{copy}?")), "{}", asked[1]);
+    assert!(asked[1].contains("uploadId=left"), "{}", asked[1]);
 }

@@ -7,6 +7,7 @@ use std::{
 
 use shared::{
     adapters::fetcher::https::FetchLimits,
+    domain::artifact::Verification,
     ports::fetcher::{FetchError, Fetcher, SizeFound},
 };
 
@@ -28,6 +29,7 @@ async fn the_declared_bytes_are_proved_with_what_the_host_says_of_them() {
         "HTTP/1.1 200 OK\nContent-Length: 15\nETag: \"v1\"\nLast-Modified: Sat, 01 Aug 2026 12:00:00 GMT";
     let server = answering(answer(head, BODY)).await;
     let fetched = fetch(&server).await.unwrap();
+    assert_eq!(fetched.verification, Verification::Fetched);
     assert_eq!(fetched.validators.etag.as_deref(), Some("\"v1\""));
     assert_eq!(fetched.validators.last_modified.as_deref(), Some("Sat, 01 Aug 2026 12:00:00 GMT"));
     assert_eq!(
@@ -124,6 +126,12 @@ async fn other_statuses_are_tried_again_when_the_host_says() {
         ),
         ("503 Busy\nRetry-After: soon", 503, None),
         ("404 Not Found", 404, None),
+        // What is gone is gone, whatever else is said.
+        ("404 Not Found\nRetry-After: 3600", 404, None),
+        ("410 Gone\nRetry-After: 3600", 410, None),
+        ("500 Broken\nRetry-After: 3600", 500, None),
+        ("401 Unauthorized\nRetry-After: 3600", 401, None),
+        ("403 Forbidden\nRetry-After: 60", 403, Some(60)),
         ("206 Partial Content", 206, None),
         ("204 No Content", 204, None),
         ("304 Not Modified", 304, None),

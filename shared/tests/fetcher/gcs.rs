@@ -19,7 +19,7 @@ use crate::{
     world::{BODY, NOW, answer, asked, fetcher, header, read, repository_of, request, status},
 };
 
-const URL: &str = "https://storage.googleapis.com/releases/editor.msi";
+pub(crate) const URL: &str = "https://storage.googleapis.com/releases/editor.msi";
 
 /// The key of a test account that does not exist, from Google's conformance vectors.
 fn account() -> String {
@@ -28,7 +28,7 @@ fn account() -> String {
     file["account"].to_string()
 }
 
-fn entry() -> HttpsRepository {
+pub(crate) fn entry() -> HttpsRepository {
     repository_of(Kind::Gcs, "https://storage.googleapis.com/releases", Some(&account()))
 }
 
@@ -40,7 +40,8 @@ async fn bucket(generation: Arc<Mutex<u32>>, drips: bool) -> Server {
         if !path.contains("X-Goog-Signature=") {
             return status("403 Forbidden");
         }
-        let wanted = path.split('&').find_map(|pair| pair.split("generation=").nth(1));
+        let query = path.split_once('?').unwrap().1;
+        let wanted = query.split('&').find_map(|pair| pair.strip_prefix("generation="));
         if wanted.is_some_and(|wanted| wanted != current.to_string()) {
             return status("404 Not Found");
         }
@@ -82,6 +83,31 @@ async fn the_bytes_are_read_of_the_generation_that_was_found() {
         "{asked:?}"
     );
     assert!(asked[1].contains("&generation=7&"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_generation_is_pinned_whatever_else_in_the_url_looks_like_one() {
+    let begin = "https://storage.googleapis.com/releases";
+    for name in [
+        "generation=1/editor.msi",
+        "editor.msi?xgeneration=1",
+        "editor.msi?note=generation%3D1",
+        "editor.msi?generation=7",
+        "editor.msi?a=b&gener%61tion=7",
+    ] {
+        let server = bucket(Arc::new(Mutex::new(7)), false).await;
+        let network = Arc::new(Network::to(&server));
+        let url = format!("{begin}/{name}");
+        let fetched = read(&fetcher(&server, &network, vec![entry()]), &request(&url)).await.unwrap();
+        let read_from = asked(&server).pop().unwrap();
+        assert_eq!(read_from.matches("generation=7").count(), 1, "{read_from}");
+        let links =
+            SignedLinks::new(&Credentials::of(Kind::Gcs, &Secret::new(account()), "").unwrap()).unwrap();
+        let (url, validators) = (request(&url).url, Some(&fetched.validators));
+        let asked = LinkRequest { url: &url, validators, file_name: None, now: NOW };
+        let link = links.link(&asked).await.unwrap();
+        assert_eq!(link.matches("generation=7").count(), 1, "{link}");
+    }
 }
 
 #[tokio::test]

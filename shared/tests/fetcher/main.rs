@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
 mod answers;
+mod deployment;
+mod drift;
 mod gcs;
 mod github;
 mod guard;

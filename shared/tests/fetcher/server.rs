@@ -10,7 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use shared::adapters::fetcher::https::{Dialer, Resolver};
+use shared::{
+    adapters::fetcher::https::{Dialer, Resolver},
+    domain::external_url::address_allowed,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -215,6 +218,13 @@ impl Network {
     /// The addresses that were connected to.
     pub(crate) fn dialled(&self) -> Vec<String> {
         self.dialled.lock().unwrap().iter().map(SocketAddr::to_string).collect()
+    }
+
+    /// Fails where a packet went to an address that is not of the public internet.
+    pub(crate) fn assert_public(&self, what: &str) {
+        for address in self.dialled.lock().unwrap().iter() {
+            assert!(address_allowed(address.ip(), false), "{what}: {address} was connected to");
+        }
     }
 
     /// The names that were looked up.

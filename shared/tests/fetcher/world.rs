@@ -170,8 +170,17 @@ pub(crate) async fn fetch_within(
     server: &Server,
     declared_size: u64,
 ) -> Result<Fetched, FetchError> {
-    let network = Arc::new(Network::to(server));
-    let fetcher = limited(limits, &network, Vec::new()).trusting(server.ca_pem.as_bytes()).unwrap();
+    fetch_over(limits, server, &Arc::new(Network::to(server)), declared_size).await
+}
+
+/// The same over this network.
+pub(crate) async fn fetch_over(
+    limits: FetchLimits,
+    server: &Server,
+    network: &Arc<Network>,
+    declared_size: u64,
+) -> Result<Fetched, FetchError> {
+    let fetcher = limited(limits, network, Vec::new()).trusting(server.ca_pem.as_bytes()).unwrap();
     read(&fetcher, &FetchRequest { declared_size, ..request("https://pub.test/a") }).await
 }
 

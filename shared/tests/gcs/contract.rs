@@ -53,6 +53,7 @@ promises! {
     what_is_stored_is_listed_with_size_and_age
     a_list_in_pages_has_everything_once
     what_was_erased_is_gone
+    a_mark_is_listed_apart_from_what_is_stored
     // keeping
     what_we_write_is_nothing_before_it_is_published
     what_we_write_is_published_once

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::{
     app::{
         artifacts::{self, Intervention},
+        context::{Reading, Settings},
         error::AppError,
         external::{self, CheckResult, Which},
     },
@@ -187,6 +188,27 @@ async fn of_two_processes_that_find_the_same_check_due_one_makes_it() {
     assert_eq!(world.fetcher.asked().len(), 1);
     assert_eq!(world.artifact(id).await.state, ArtifactState::Available);
     assert_eq!(world.told("artifact.verified").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_check_is_nobody_elses_for_as_long_as_its_reading_may_take_by_the_settings() {
+    // Ten minutes, and 25 seconds for 25 bytes; then a minute more.
+    let reading = Reading { base_ms: 600 * SECOND, bytes_per_second: 1 };
+    let mut world = World::with(Settings { reading, ..build::settings() });
+    let other = world.another();
+    let id = world.registered(CONTENT).await;
+    let gate = Gate::default();
+    world.fetcher.then(Line::MatchesAfter(gate.clone()));
+    let (context, checker) = (world.context().clone(), world.checker());
+    let checking = tokio::spawn(async move { external::run(&context, &checker, Which::Due).await });
+    soon(gate.reached()).await;
+    assert_eq!(world.artifact(id).await.attempts.next_at, START + 685 * SECOND);
+    world.clock.set(START + 684 * SECOND);
+    external::run(&other.context, &world.checker(), Which::Due).await.unwrap();
+    assert_eq!(world.fetcher.asked().len(), 1);
+    gate.open();
+    soon(checking).await.unwrap().unwrap();
+    assert_eq!(world.artifact(id).await.state, ArtifactState::Available);
 }
 
 #[tokio::test]

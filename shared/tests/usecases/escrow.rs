@@ -220,7 +220,7 @@ async fn escrow_is_refused_where_it_cannot_be() {
 
 #[tokio::test]
 async fn a_copy_is_referred_to_by_its_artifact_and_goes_with_it() {
-    for world in [World::memory(), World::embedded()] {
+    for world in [World::memory().bound().await, World::embedded().bound().await] {
         let (id, other) = (kept(&world, URL).await, kept(&world, &format!("{URL}.exe")).await);
         world.clock.advance(400 * DAY);
         assert_eq!(whats(&look(&world).await), [], "nobody has released it yet");

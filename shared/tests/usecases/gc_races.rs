@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::{
-    gc::{DAY, PAUSE, collect, look, revoked, whats},
+    gc::{DAY, PAUSE, begin, collect, look, older_than, revoked, whats},
     world::{CONTENT, HOUR, World, soon},
 };
 
@@ -18,7 +18,7 @@ use super::{
 fn collecting(world: &World) -> tokio::task::JoinHandle<Result<(), AppError>> {
     let (context, objects) = (world.context().clone(), world.objects());
     tokio::spawn(async move {
-        gc::begin(&context, None, 7 * DAY).await?;
+        gc::begin(&context, objects.as_ref(), None, older_than(7 * DAY)).await?;
         gc::work(&context, &objects).await
     })
 }
@@ -85,7 +85,7 @@ async fn who_was_told_that_the_bytes_are_there_has_the_pause_to_name_them() {
 
 #[tokio::test]
 async fn an_upload_that_completes_meanwhile_keeps_its_bytes() {
-    let world = World::memory();
+    let world = World::memory().bound().await;
     let id = world.staged(CONTENT).await;
     world.clock.advance(23 * HOUR);
     let gate = Gate::default();
@@ -93,7 +93,7 @@ async fn an_upload_that_completes_meanwhile_keeps_its_bytes() {
     world.objects.on(Step::List, Trouble::WaitsAfter(gate.clone()));
     let (context, objects) = (world.context().clone(), world.objects());
     let collecting = tokio::spawn(async move {
-        gc::begin(&context, None, 0).await?;
+        gc::begin(&context, objects.as_ref(), None, older_than(0)).await?;
         gc::work(&context, &objects).await
     });
     soon(gate.reached()).await;
@@ -120,11 +120,11 @@ async fn a_crash_after_the_record_leaves_bytes_that_the_next_run_finds() {
 
 #[tokio::test]
 async fn a_run_that_died_is_gone_on_with_when_its_lease_is_over() {
-    let world = World::memory();
+    let world = World::memory().bound().await;
     world.product().await;
     let (id, _) = revoked(&world, CONTENT, "1.0.0").await;
     world.clock.advance(PAUSE);
-    gc::begin(world.context(), None, 7 * DAY).await.unwrap();
+    begin(&world).await;
     // It dies with the bytes removed and nothing written down of it.
     world.items().on_write_to("audit", Trouble::AnswerLost);
     world.items().on_commit(4, Trouble::NotDone);
@@ -147,9 +147,10 @@ async fn two_at_once_are_one_and_remove_everything_once() {
     let kept = world.managed(b"kept").await;
     world.clock.advance(PAUSE);
     let other = world.another();
-    let first = gc::begin(world.context(), None, 7 * DAY).await.unwrap();
-    assert_eq!(gc::begin(&other.context, Some(&world.caller), 8 * DAY).await.unwrap(), first);
-    let objects = world.objects();
+    let (objects, order) = (world.objects(), older_than(8 * DAY));
+    let first = begin(&world).await;
+    let second = gc::begin(&other.context, objects.as_ref(), Some(&world.caller), order).await.unwrap();
+    assert_eq!(second, first);
     let (one, two) = tokio::join!(gc::work(world.context(), &objects), gc::work(&other.context, &objects));
     one.and(two).unwrap();
     let run = gc::last(world.context()).await.unwrap().unwrap();

@@ -206,6 +206,36 @@ async fn other_bytes_are_read_twice_before_they_are_drift() {
 }
 
 #[tokio::test]
+async fn a_limit_or_lost_credentials_while_the_bytes_are_read_withhold_nothing_however_often() {
+    let limited = || FetchError::Status { status: 429, retry_after: Some(Duration::from_secs(600)) };
+    let unsaid = || FetchError::Status { status: 429, retry_after: None };
+    let busy = || FetchError::Status { status: 503, retry_after: Some(Duration::from_secs(600)) };
+    let locked = || FetchError::Credentials("the secret is locked".into());
+    for trouble in [limited as fn() -> _, unsaid, busy, locked] {
+        let (world, id) = read_by_us().await;
+        look(&world, 2 * HOUR, Ok(said("\"v2\""))).await;
+        for reading in 1..=4 {
+            world.fetcher.then(Line::Fails(trouble()));
+            check(&world).await;
+            assert_eq!(world.fetcher.asked().len(), 1 + reading);
+            let artifact = world.artifact(id).await;
+            assert_eq!((artifact.state, artifact.reason), (ArtifactState::Available, None));
+            assert_eq!(offer(&world).await, "2.0.0");
+            // It comes again when it was asked to, and the bytes are still to be read.
+            look(&world, 12 * MINUTE, Ok(said("\"v2\""))).await;
+        }
+        world.fetcher.then(differs());
+        check(&world).await;
+        assert_eq!(world.artifact(id).await.state, ArtifactState::Available, "that was the first look");
+        look(&world, 5 * MINUTE, Ok(said("\"v2\""))).await;
+        world.fetcher.then(differs());
+        check(&world).await;
+        assert!(world.artifact(id).await.reason.is_some_and(|reason| reason.starts_with("DRIFT: ")));
+        assert_eq!(world.told("artifact.quarantined").await.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn bytes_are_read_again_weekly_only_where_nobody_vouches_for_them() {
     for (means, says, readings) in
         [(Verification::Fetched, said("\"v1\""), 2), (Verification::Repository, vouched(CONTENT), 1)]

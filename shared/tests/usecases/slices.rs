@@ -38,6 +38,12 @@ fn progress(bytes: usize) -> Progress {
     }
 }
 
+/// How far a check came, as it is shown.
+async fn under_way(world: &World, id: ArtifactId) -> Option<(Option<u64>, u64)> {
+    let found = external::under_way(world.context(), &world.artifact(id).await).await.unwrap();
+    found.map(|found| (found.bytes_read, found.size_bytes))
+}
+
 async fn check(world: &World, id: ArtifactId) -> Option<i64> {
     external::check(world.context(), &world.checker(), id, Which::Due).await.unwrap()
 }
@@ -51,6 +57,7 @@ async fn a_reading_goes_on_in_the_next_task_where_the_last_one_stopped() {
         world.fetcher.then(Line::Stops(progress(bytes)));
         check(&world, id).await;
         assert_eq!(tasks.take(), [Task::Check { artifact_id: id }], "another task goes on at once");
+        assert_eq!(under_way(&world, id).await, Some((Some(bytes as u64), 25)));
         assert_eq!(world.artifact(id).await.state, ArtifactState::Verifying);
     }
     let said = Validators { etag: Some("\"v1\"".into()), ..Validators::default() };
@@ -137,4 +144,27 @@ async fn a_host_that_asks_to_come_later_is_left_alone_until_then() {
     world.clock.set(next - 1);
     check(&world, id).await;
     assert_eq!(world.fetcher.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn how_far_a_check_came_is_shown_while_it_is_under_way_and_not_of_private_files() {
+    let (world, _) = functions();
+    let id = world.registered(CONTENT).await;
+    assert_eq!(under_way(&world, id).await, Some((Some(0), 25)), "it is to be made");
+    world.fetcher.then(Line::Stops(progress(9)));
+    check(&world, id).await;
+    assert_eq!(under_way(&world, id).await, Some((Some(9), 25)));
+    world.fetcher.then(Line::Matches);
+    check(&world, id).await;
+    assert_eq!(under_way(&world, id).await, None);
+    // The same of one that is checked again.
+    shared::app::artifacts::verify_again(world.context(), &world.caller, id).await.unwrap();
+    assert_eq!(under_way(&world, id).await, Some((Some(0), 25)));
+    let repositories = vec![build::private_repository("https://downloads.example.com/")];
+    let settings = shared::app::context::Settings { repositories, ..build::settings() };
+    let world = World::with(settings);
+    let id = world.registered(CONTENT).await;
+    world.fetcher.then(Line::Stops(progress(9)));
+    check(&world, id).await;
+    assert_eq!(under_way(&world, id).await, Some((None, 25)));
 }

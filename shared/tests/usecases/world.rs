@@ -10,11 +10,11 @@ use shared::{
     app::{
         artifacts, audit,
         complete::{self, Completed},
-        context::{Caller, Context, Settings},
+        context::{Caller, Context, Gc, Settings},
         decisions::Decider,
         error::AppError,
         external::Checker,
-        keyset, products, register, releases, revoke,
+        gc, keyset, products, register, releases, revoke,
         signing::{Mode, Plan, Signing},
         sweep::{Leases, sweep},
         uploads,
@@ -153,6 +153,24 @@ impl World {
 
     pub(crate) fn checker(&self) -> Checker {
         Checker { fetcher: Arc::clone(&self.fetcher) as _, objects: self.objects() }
+    }
+
+    /// A deployment whose store is marked as its own, as each is from its first minute on.
+    pub(crate) async fn bound(self) -> Self {
+        let never = Gc { interval_ms: 0, ..Gc::default() };
+        let settings = Settings { gc: never, ..self.settings.clone() };
+        let context = Context { settings: Arc::new(settings), ..self.context().clone() };
+        gc::tick(&context, &self.objects()).await.unwrap();
+        self
+    }
+
+    /// Lets go of the records: another set of them, which is empty, over the same store.
+    pub(crate) fn without_records(&self) -> Self {
+        let Store { objects, receiver } = &self.store;
+        let (objects, receiver) = (Arc::clone(objects), Arc::clone(receiver));
+        let other = Self::over(Arc::<MemoryItems>::default(), objects, receiver, self.settings.clone(), None);
+        other.clock.set(self.now());
+        other
     }
 
     pub(crate) async fn initiate(&self, content: &[u8]) -> Upload {

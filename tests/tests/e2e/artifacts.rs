@@ -166,6 +166,7 @@ async fn the_verification_of_an_artifact_says_by_which_means_and_when() {
     let id = api.artifact().await;
     assert_eq!(api.get(&format!("/v1/artifacts/{id}")).await.ok(200)["verification"], "STORE_CHECKSUM");
     let seen = api.get(&format!("/v1/artifacts/{id}/verification")).await.ok(200);
+    assert_eq!(seen["in_progress"], json!(null), "{seen}");
     let checks = seen["checks"].as_array().expect("a list of checks");
     assert!(!checks.is_empty(), "{seen}");
     for check in checks {

@@ -47,6 +47,20 @@ async fn an_external_artifact_becomes_available_once_its_bytes_were_read_and_a_d
 }
 
 #[tokio::test]
+async fn a_check_that_is_to_be_made_again_shows_how_much_is_still_to_be_read() {
+    let (host, _server, api) = world().await;
+    let bytes = installer(50_000);
+    let id = register(&api, &host.serve("/files/busy.msi", Page::Status(503)), &bytes).await;
+    let path = format!("/v1/artifacts/{id}/verification");
+    let seen = api.get_until(&path, |seen| seen["checks"][0]["result"] == "ERROR").await;
+    assert_eq!(seen["in_progress"], json!({"bytes_read": 0, "size_bytes": 50_000}), "{seen}");
+    let good = register(&api, &host.serve("/files/good.msi", Page::Bytes(bytes.clone())), &bytes).await;
+    settled(&api, &good).await;
+    let seen = api.get(&format!("/v1/artifacts/{good}/verification")).await.ok(200);
+    assert_eq!(seen["in_progress"], Value::Null, "{seen}");
+}
+
+#[tokio::test]
 async fn other_bytes_behind_the_address_reject_the_artifact_at_once() {
     let (host, _server, api) = world().await;
     let (declared, found) = (installer(50_000), installer(50_000));

@@ -78,3 +78,40 @@ async fn only_operators_clean_up_and_what_is_young_is_never_asked_for() {
     api.post("/v1/gc", &json!({ "dry_run": false, "cursor": "x" })).await.refused(422, "INVALID_MEMBER");
     api.post("/v1/gc", &json!({ "dry_run": true, "cursor": "x" })).await.refused(422, "INVALID_MEMBER");
 }
+
+#[tokio::test]
+async fn a_service_over_the_store_of_another_removes_nothing_of_it() {
+    let owner = Server::start();
+    let api = owner.admin();
+    let bytes = installer(50_000);
+    let id = uploaded(&api, &bytes).await;
+    let marks = owner.data().join("objects").join("deployment");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while fs::read_dir(&marks).map_or(0, Iterator::count) == 0 {
+        assert!(std::time::Instant::now() < deadline, "the store is not marked");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // Everything in it is as old as what may go.
+    let objects = owner.data().join("objects").join("objects");
+    for upload in fs::read_dir(&objects).unwrap() {
+        for place in fs::read_dir(upload.unwrap().path()).unwrap() {
+            let meta = place.unwrap().path().join("meta.json");
+            let mut told: Value = serde_json::from_slice(&fs::read(&meta).unwrap()).unwrap();
+            told["stored_at"] = json!(1_700_000_000_000_i64);
+            fs::write(meta, told.to_string()).unwrap();
+        }
+    }
+    let root = owner.data().join("objects").display().to_string();
+    let other = Server::start_with(&format!("storage: {{ filesystem: {{ root: '{root}' }} }}\n"));
+    let theirs = other.admin();
+    // It has looked by itself at its start, and nobody can insist.
+    let run = theirs.get_until("/v1/gc", |answer| answer["run"]["state"] == "REFUSED").await;
+    assert!(text(&run["run"], "refused").contains("another deployment"), "{run}");
+    for force in [false, true] {
+        let asked = json!({ "dry_run": false, "force": force });
+        theirs.post("/v1/gc", &asked).await.refused(409, "GC_REFUSED");
+    }
+    assert_eq!(sha256(&api.download(&id).await.body), sha256(&bytes));
+    let run = api.post("/v1/gc", &json!({ "dry_run": false })).await.ok(202);
+    assert_eq!(run["run"]["refused"], Value::Null, "{run}");
+}

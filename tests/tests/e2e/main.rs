@@ -12,6 +12,7 @@ mod artifacts;
 mod audit;
 mod buckets;
 mod decisions;
+mod doctor;
 mod documented;
 mod escrow;
 mod external;

@@ -6,7 +6,7 @@ use e2e::bytes::{installer, sha256};
 use e2e::foreign::{Foreign, Shown};
 use e2e::host::{Host, Page};
 use e2e::story::{msi, text, verdict};
-use e2e::{Api, Server, settings};
+use e2e::{Api, Server};
 use serde_json::{Value, json};
 use sha2::Digest;
 use tempfile::NamedTempFile;
@@ -38,12 +38,10 @@ fn base64_of(bytes: &[u8]) -> String {
     STANDARD.encode(sha2::Sha256::digest(bytes))
 }
 
-const BUCKET: &str = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/";
-
 /// An object of a private bucket; `said` is its checksum, if the bucket knows one.
 fn object(host: &Host, path: &str, bytes: &[u8], said: Option<&[u8]>) -> String {
     let headers = said.map(|said| ("x-amz-checksum-sha256".to_owned(), base64_of(said)));
-    host.serve(path, Page::Guarded(BUCKET.into(), headers.into_iter().collect(), bytes.to_vec()))
+    host.serve(path, Page::Signed("s3cret".into(), headers.into_iter().collect(), bytes.to_vec()))
 }
 
 #[tokio::test]
@@ -54,6 +52,7 @@ async fn an_object_of_a_private_bucket_is_proved_by_its_checksum_and_downloaded_
         let server = Server::start_with(&host.repository(kind, "/bucket", &credentials));
         let api = server.admin();
         let url = object(&host, "/bucket/editor.msi", &bytes, Some(&bytes));
+        object(&host, "/bucket/other.msi", &bytes, None);
         let artifact = settled(&api, &url, &bytes, "public").await;
         assert_eq!(
             (&artifact["state"], &artifact["verification"]),
@@ -76,11 +75,17 @@ async fn an_object_of_a_private_bucket_is_proved_by_its_checksum_and_downloaded_
             link.contains("response-content-disposition=attachment%3B%20filename%3D%22editor.msi%22"),
             "{link}"
         );
+        // The bucket checks what is signed: the link is good for this object, as it is.
+        assert_eq!(host.downloaded(link).await.as_deref(), Some(bytes.as_slice()));
+        assert_eq!(host.downloaded(&link.replace("editor.msi?", "other.msi?")).await, None);
+        assert_eq!(host.downloaded(&link.replace("X-Amz-Expires=9", "X-Amz-Expires=8")).await, None);
+        assert_eq!(host.downloaded(&url).await, None, "without the signature");
         for shown in [link, &decision.to_string(), &artifact.to_string(), &server.log()] {
             assert!(!shown.contains("s3cret"), "{shown}");
         }
     }
-    assert!(host.seen().iter().all(|head| head.starts_with("HEAD ")), "no byte was read: {:?}", host.seen());
+    let got = host.seen().into_iter().filter(|head| !head.starts_with("HEAD ")).collect::<Vec<_>>();
+    assert!(got.len() == 8 && got.iter().all(|head| head.contains("curl")), "by clients alone: {got:?}");
 }
 
 #[tokio::test]
@@ -112,7 +117,8 @@ async fn a_link_into_a_private_bucket_is_for_whoever_may_download() {
     let artifact = settled(&api, &url, &bytes, "token").await;
     let path = format!("/v1/artifacts/{}/download", text(&artifact, "artifact_id"));
     server.anonymous().get(&path).await.refused(401, "");
-    assert!(api.get(&path).await.header("location").contains("X-Amz-Signature="));
+    let link = api.get(&path).await.header("location").to_owned();
+    assert_eq!(host.downloaded(&link).await, Some(bytes));
     // Whose clients bring their own credentials are sent there without ours.
     let own = installer(5_001);
     let url = object(&host, "/bucket/own.msi", &own, Some(&own));
@@ -167,7 +173,8 @@ async fn a_private_file_of_artifactory_is_downloaded_through_a_url_that_it_signs
     // Most editions of Artifactory sign nothing.
     let refused = client.get(&path).await.refused(409, "LINK_REFUSED");
     assert!(refused.to_string().contains("client_authenticates"), "{refused}");
-    let signed = format!("{url}?sig=eyJ.abc");
+    let signed =
+        format!("{}?sig=eyJ.abc", host.serve("/artifactory/signed/editor.msi", Page::Bytes(bytes.clone())));
     let page = Page::Guarded(key.into(), vec![], signed.clone().into_bytes());
     host.serve("/artifactory/api/signed/url", page);
     let sent = client.get(&path).await;
@@ -175,6 +182,8 @@ async fn a_private_file_of_artifactory_is_downloaded_through_a_url_that_it_signs
         (sent.status, sent.header("location"), sent.header("cache-control")),
         (302, &*signed, "no-store")
     );
+    assert_eq!(host.downloaded(sent.header("location")).await, Some(bytes));
+    assert_eq!(host.downloaded(&url).await, None, "the file itself is for who has the token");
     host.serve("/artifactory/api/signed/url", Page::Status(429));
     let busy = client.get(&path).await;
     assert_eq!((busy.status, busy.header("retry-after")), (503, "5"));
@@ -203,6 +212,8 @@ async fn a_private_asset_of_github_is_downloaded_through_the_redirect_of_the_api
     let sent = api.get(&path).await;
     assert_eq!((sent.status, sent.header("location")), (302, &*link));
     assert!(objects.seen().is_empty(), "the bytes are the client's to read");
+    objects.serve("/blob", Page::Bytes(bytes.clone()));
+    assert_eq!(objects.downloaded(sent.header("location")).await, Some(bytes));
     // What the link leads to is that asset; one that replaced it is another.
     host.serve(by_id, Page::Status(404));
     api.get(&path).await.refused(409, "LINK_REFUSED");
@@ -275,91 +286,4 @@ async fn credentials_in_another_form_than_their_repository_needs_stop_the_start_
         let said = server.refused_start();
         assert!(said.contains("AWS_REGION"), "how AWS is reached is not said: {said}");
     }
-}
-
-/// What the doctor says: how it ended, and each step with its result and its remedy.
-async fn doctor(
-    host: &Host,
-    api: Option<&Server>,
-    arguments: &[&str],
-) -> (bool, Vec<(String, String, String)>) {
-    let mut command = tokio::process::Command::new(settings::program());
-    command.args(["artifact", "doctor", "--json", "--ca-file"]).arg(host.authority()).args(arguments);
-    command.env_remove("BP_API_TOKEN").env("NO_PROXY", "*");
-    if let Some(server) = api {
-        command.args(["--base-url", server.base()]).env("BP_API_TOKEN", server.admin_token());
-    }
-    let output = command.output().await.expect("bp");
-    let said: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let steps = said["steps"].as_array().expect("steps").iter().map(|step| {
-        let member = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
-        (member("step"), member("result"), format!("{} | {}", member("found"), member("fix")))
-    });
-    assert_eq!(said["healthy"], json!(output.status.success()), "{said}");
-    (output.status.success(), steps.collect())
-}
-
-fn result<'a>(steps: &'a [(String, String, String)], step: &str) -> (&'a str, &'a str) {
-    let found = steps.iter().rev().find(|(name, ..)| name == step);
-    found.map_or(("", ""), |(_, result, text)| (result, text))
-}
-
-#[tokio::test]
-async fn the_doctor_finds_each_ill_with_its_remedy() {
-    let (host, untrusted, bytes) = (Host::start().await, Host::start().await, installer(5_000));
-    let good = host.serve("/good.msi", Page::Bytes(bytes.clone()));
-    host.serve("/moved.msi", Page::Redirect(good.clone()));
-    host.serve("/loop.msi", Page::Redirect(host.url("/loop.msi")));
-    host.serve("/down.msi", Page::Redirect("http://127.0.0.1:1/x".into()));
-    host.serve("/gone.msi", Page::Status(404));
-    host.serve("/shut.msi", Page::Status(403));
-    host.serve("/busy.msi", Page::Status(429));
-    let (digest, size) = (sha256(&bytes), bytes.len().to_string());
-    let expected = ["--sha256", &digest, "--size-bytes", &size];
-
-    let (healthy, steps) =
-        doctor(&host, None, &[&[host.url("/moved.msi").as_str()], &expected[..]].concat()).await;
-    assert!(healthy, "{steps:?}");
-    let order: Vec<_> = steps.iter().map(|(step, ..)| step.as_str()).collect();
-    assert_eq!(order, ["url", "expiry", "dns", "connect", "tls", "redirect", "access", "size", "digest"]);
-    assert_eq!(result(&steps, "dns").0, "warning", "loopback is open to an entry with `allow_private` alone");
-
-    let other = sha256(b"other");
-    let ended = format!("{good}?Expires=1000000000");
-    let foreign = untrusted.serve("/a.msi", Page::Bytes(bytes.clone()));
-    for (arguments, step, words) in [
-        (vec![foreign.as_str()], "tls", "ca_file"),
-        (vec!["https://no-such-host.invalid/a"], "url", "URL_HOST_NOT_ALLOWED"),
-        (vec!["https://127.0.0.1:1/a"], "url", "URL_PORT_NOT_ALLOWED"),
-        (vec!["ftp://127.0.0.1/a"], "url", "correct"),
-        (vec![ended.as_str(), "--no-read"], "expiry", "sign a new"),
-        (vec![&host.url("/gone.msi")], "access", "404"),
-        (vec![&host.url("/shut.msi")], "access", "credentials"),
-        (vec![&host.url("/busy.msi")], "access", "limits requests"),
-        (vec![&host.url("/loop.msi")], "redirect", "more than five"),
-        (vec![&host.url("/down.msi")], "redirect", "URL_"),
-        (vec![good.as_str(), "--size-bytes", "4711"], "size", "declared were 4711"),
-        (vec![good.as_str(), "--sha256", &other], "digest", &other),
-    ] {
-        let (healthy, steps) = doctor(&host, None, &arguments).await;
-        let (outcome, text) = result(&steps, step);
-        assert!(!healthy && outcome == "bad" && text.contains(words), "{arguments:?}: {steps:?}");
-        assert!(steps.iter().all(|(_, result, text)| result == "ok" || !text.ends_with("| ")), "{steps:?}");
-    }
-}
-
-#[tokio::test]
-async fn the_doctor_knows_of_an_artifact_what_the_service_knows() {
-    let (host, bytes) = (Host::start().await, installer(5_000));
-    let server = Server::start_with(&host.configuration(""));
-    let api = server.admin();
-    let url = host.serve("/files/a.msi", Page::Bytes(bytes.clone()));
-    let artifact = settled(&api, &url, &bytes, "public").await;
-    let id = text(&artifact, "artifact_id");
-    let (healthy, steps) = doctor(&host, Some(&server), &[id]).await;
-    assert!(healthy && result(&steps, "service") == ("ok", "AVAILABLE, FETCHED | "), "{steps:?}");
-    host.serve("/files/a.msi", Page::Bytes(installer(5_000)));
-    let (healthy, steps) = doctor(&host, Some(&server), &[id]).await;
-    assert!(!healthy && result(&steps, "digest").0 == "bad", "{steps:?}");
 }

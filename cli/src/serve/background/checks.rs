@@ -10,7 +10,7 @@ use shared::{
     adapters::tasks::bell::Bell,
     app::{
         context::Context,
-        external::{self, Checker, Which},
+        external::{self, Checker, OF_A_HOST, Waiting, Which},
     },
     domain::ids::ArtifactId,
     wiring::Embedded,
@@ -39,10 +39,10 @@ struct Checks {
     most: usize,
     tasks: JoinSet<Option<i64>>,
     /// Whose bytes each task looks at.
-    under_way: HashMap<Id, ArtifactId>,
+    under_way: HashMap<Id, Waiting>,
     busy: HashSet<ArtifactId>,
     /// Due, but not begun.
-    queue: VecDeque<(ArtifactId, Which)>,
+    queue: VecDeque<(Waiting, Which)>,
     /// Due again while they are being checked.
     again: HashSet<ArtifactId>,
     /// What the next look finds: all, until one has found them.
@@ -96,30 +96,42 @@ impl Checks {
         self.next_look = Instant::now() + wait;
     }
 
-    fn enqueue(&mut self, due: Vec<ArtifactId>) {
-        let waiting: HashSet<_> = self.queue.iter().map(|(id, _)| *id).collect();
-        for id in due {
-            if self.busy.contains(&id) {
-                self.again.insert(id);
-            } else if !waiting.contains(&id) {
-                self.queue.push_back((id, self.which));
+    fn enqueue(&mut self, due: Vec<Waiting>) {
+        let queued: HashSet<_> = self.queue.iter().map(|(waiting, _)| waiting.id).collect();
+        for waiting in due {
+            if self.busy.contains(&waiting.id) {
+                self.again.insert(waiting.id);
+            } else if !queued.contains(&waiting.id) {
+                self.queue.push_back((waiting, self.which));
             }
         }
     }
 
+    /// The first that may be begun: of one host a few at a time.
+    fn next(&mut self) -> Option<(Waiting, Which)> {
+        if self.tasks.len() >= self.most {
+            return None;
+        }
+        let mut busy: HashMap<&str, usize> = HashMap::new();
+        for host in self.under_way.values().filter_map(|waiting| waiting.host.as_deref()) {
+            *busy.entry(host).or_default() += 1;
+        }
+        let free = |host: &str| busy.get(host).is_none_or(|busy| *busy < OF_A_HOST);
+        let place = self.queue.iter().position(|(waiting, _)| waiting.host.as_deref().is_none_or(free))?;
+        self.queue.remove(place)
+    }
+
     /// Begins what there is room for.
     fn begin(&mut self) {
-        while self.tasks.len() < self.most
-            && let Some((id, which)) = self.queue.pop_front()
-        {
-            let (context, checker) = (self.context.clone(), self.checker.clone());
+        while let Some((waiting, which)) = self.next() {
+            let (context, checker, id) = (self.context.clone(), self.checker.clone(), waiting.id);
             let task = self.tasks.spawn(async move {
                 external::check(&context, &checker, id, which).await.unwrap_or_else(|error| {
                     tracing::error!(artifact.id = %id, error = %error, "an artifact could not be checked");
                     None
                 })
             });
-            self.under_way.insert(task.id(), id);
+            self.under_way.insert(task.id(), waiting);
             self.busy.insert(id);
         }
     }
@@ -135,10 +147,10 @@ impl Checks {
         if let Some(at) = next {
             self.next_look = self.next_look.min(Instant::now() + self.until(at));
         }
-        let Some(id) = self.under_way.remove(&task) else { return };
-        self.busy.remove(&id);
-        if self.again.remove(&id) {
-            self.queue.push_back((id, Which::Due));
+        let Some(waiting) = self.under_way.remove(&task) else { return };
+        self.busy.remove(&waiting.id);
+        if self.again.remove(&waiting.id) {
+            self.queue.push_back((waiting, Which::Due));
         }
     }
 
@@ -251,6 +263,30 @@ mod tests {
         assert_eq!(world.fetcher.asked().len(), 2);
         gates.iter().for_each(Gate::open);
         until(|| async { world.available().await == 4 }).await;
+        checks.abort();
+    }
+
+    #[tokio::test]
+    async fn of_one_host_a_few_checks_are_under_way_and_other_hosts_do_not_wait() {
+        let (world, gates) = (World::new(), [(); OF_A_HOST].map(|()| Gate::default()));
+        for gate in &gates {
+            world.fetcher.then(Line::MatchesAfter(gate.clone()));
+        }
+        for number in 0..20 {
+            world.registered(&format!("a{number}")).await;
+        }
+        let checks = world.start(64);
+        until(|| async { world.fetcher.asked().len() == OF_A_HOST }).await;
+        world.fetcher.then(Line::Matches);
+        let other = build::registration(b"other", "https://other.example.com/b.msi");
+        register::register(&world.context, &build::caller(), &other, None).await.unwrap();
+        until(|| async { world.available().await == 1 }).await;
+        assert_eq!(world.fetcher.asked().len(), OF_A_HOST + 1);
+        for _ in OF_A_HOST..20 {
+            world.fetcher.then(Line::Matches);
+        }
+        gates.iter().for_each(Gate::open);
+        until(|| async { world.available().await == 21 }).await;
         checks.abort();
     }
 

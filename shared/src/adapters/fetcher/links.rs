@@ -35,7 +35,7 @@ impl Links for SignedLinks {
         }
         // What was proved is one generation: a link to whatever is there now would not be to it.
         let version = request.validators.and_then(|validators| validators.version.as_deref());
-        let named = request.url.path_and_query().contains("generation=");
+        let named = request.url.has_query("generation");
         if let (Key::Google { .. }, Some(version), false) = (key.as_ref(), version, named) {
             query.push(("generation", version));
         }

@@ -175,6 +175,7 @@ fn area_of(key: ObjectKey) -> Area {
     match key {
         ObjectKey::Staging(_) => Area::Staging,
         ObjectKey::Part(..) => Area::Parts,
+        ObjectKey::Deployment(_) => Area::Deployment,
         ObjectKey::Locked(_) | ObjectKey::Copied(_) | ObjectKey::Whole(_) | ObjectKey::Escrow(..) => {
             Area::Objects
         }

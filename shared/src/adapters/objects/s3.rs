@@ -322,6 +322,10 @@ impl Objects for S3Objects {
         self.list_area(area, after, limit).await
     }
 
+    async fn discard(&self, key: &ObjectKey, store_id: &str) -> Result<(), ObjectError> {
+        self.abort_of(*key, store_id).await
+    }
+
     fn large(&self) -> Option<&dyn LargeObjects> {
         Some(self)
     }

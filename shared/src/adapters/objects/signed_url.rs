@@ -206,7 +206,9 @@ impl SignedUrls {
             ObjectKey::Staging(_) => claims.sha256.is_none() && !claims.again,
             ObjectKey::Locked(_) => claims.sha256.is_some() && !claims.again,
             ObjectKey::Part(..) => claims.again,
-            ObjectKey::Copied(_) | ObjectKey::Whole(_) | ObjectKey::Escrow(..) => false,
+            ObjectKey::Copied(_) | ObjectKey::Whole(_) | ObjectKey::Escrow(..) | ObjectKey::Deployment(_) => {
+                false
+            }
         };
         right_door.then_some(claims)
     }

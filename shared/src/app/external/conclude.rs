@@ -9,8 +9,8 @@ use crate::{
         audit::{self, Entry},
         context::Context,
         error::AppError,
-        keys,
-        sentinel::{self, Kind},
+        hosts, keys,
+        sentinel::{self, Kind, Trouble},
         store::{Batch, Stored},
         unavailable,
     },
@@ -90,20 +90,18 @@ pub(super) async fn conclude(
 /// How long the host asks to wait, in milliseconds.
 fn asked(outcome: &Outcome) -> i64 {
     match outcome {
-        Outcome::Failed { retry_after: Some(wait), .. } => {
-            i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
-        }
+        Outcome::Failed { later: Some(wait), .. } => hosts::millis(wait.time()),
         _ => 0,
     }
 }
 
-/// What a check means for the sentinel: nothing where the host asks to come again.
-fn trouble(outcome: &Outcome) -> Result<(), Option<Kind>> {
+/// What a check means for the sentinel.
+fn trouble(outcome: &Outcome) -> Result<(), Trouble> {
     match outcome {
         Outcome::Matches(_) | Outcome::Part(_) => Ok(()),
-        Outcome::Differs { .. } => Err(Some(Kind::Drift)),
-        Outcome::Failed { retry_after: None, .. } => Err(Some(Kind::Unreachable)),
-        Outcome::Failed { retry_after: Some(_), .. } => Err(None),
+        Outcome::Differs { .. } => Err(Trouble::Wrong(Kind::Drift)),
+        Outcome::Failed { later: None, .. } => Err(Trouble::Wrong(Kind::Unreachable)),
+        Outcome::Failed { later: Some(wait), .. } => Err(Trouble::Later(*wait)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Looking at the bytes: external ones are fetched; managed ones are read where their store hands them out itself or has
 //! no checksum of them, and taken on the store's own checksum otherwise.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -16,7 +16,7 @@ use crate::{
         hashing::Hashing,
     },
     ports::{
-        fetcher::{FetchError, FetchRequest, Fetcher, Keep, Progress, Reading},
+        fetcher::{FetchError, FetchRequest, Fetcher, Keep, Progress, Reading, Wait},
         large_objects::{Bytestream, LargeObjects},
         objects::{Download, DownloadRequest, ObjectError, Objects},
     },
@@ -41,7 +41,8 @@ pub(super) enum Outcome {
     Failed {
         code: String,
         message: String,
-        retry_after: Option<Duration>,
+        /// After how long it is to be tried again, where nothing was found out about the bytes.
+        later: Option<Wait>,
     },
     /// The time was over after a part.
     Part(Box<Progress>),
@@ -192,7 +193,7 @@ fn differs(code: &str, message: &str) -> Outcome {
 }
 
 pub(super) fn failed(message: &str) -> Outcome {
-    Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into(), retry_after: None }
+    Outcome::Failed { code: "UNAVAILABLE".into(), message: message.into(), later: None }
 }
 
 async fn fetch(checker: &Checker, request: &FetchRequest) -> (Verification, Outcome) {
@@ -218,6 +219,6 @@ fn judged(error: &FetchError) -> Outcome {
     if error.definite() {
         Outcome::Differs { code, message }
     } else {
-        Outcome::Failed { code, message, retry_after: error.retry_after() }
+        Outcome::Failed { code, message, later: error.later() }
     }
 }

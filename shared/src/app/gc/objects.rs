@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Outcome, Seen, Verdict, What, read};
+use super::{Counted, Outcome, Seen, Verdict, What, read};
 use crate::{
-    app::{context::Context, error::AppError, keys, store::Stored, sweep::GRACE_MS},
+    app::{context::Context, error::AppError, keys, store::Stored, sweep::GRACE_MS, uploads::KEPT_SECONDS},
     domain::{
         artifact::{Artifact, Location},
         ids::{ArtifactId, UploadId},
@@ -20,6 +20,7 @@ use crate::{
 const AT_ONCE: usize = 100;
 
 const NO_RECORD: &str = "there is no upload that could refer to it";
+const TOO_YOUNG: &str = "no upload is known, but it is too young to have been forgotten: were records lost?";
 
 /// A record, as far as it can be read.
 type Known<T> = Result<Option<T>, AppError>;
@@ -36,13 +37,16 @@ pub(super) async fn look(
     for things in listing.found.chunks(AT_ONCE) {
         let whats: Vec<What> = things.iter().filter_map(|listed| what(&listed.thing)).collect();
         let owners = Owners::of(context, &whats).await?;
+        let unknown = whats.iter().filter(|what| owners.lack(what)).count();
+        seen.counted += Counted { things: whats.len() as u64, unknown: unknown as u64 };
         for listed in things {
-            let old = listed.at.map(|at| at.saturating_add(older_than_ms) <= now);
+            let least = older_than_ms.max(drafted_for(context, &listed.thing));
+            let old = listed.at.map(|at| at.saturating_add(least) <= now);
             let verdict = match (what(&listed.thing), old) {
                 (None, _) => Verdict::Unclear("its key is none that this service makes".into()),
                 (Some(_), None) => Verdict::Unclear("how old it is cannot be told".into()),
                 (Some(_), Some(false)) => Verdict::Needed,
-                (Some(what), Some(true)) => owners.judge(&what, now),
+                (Some(what), Some(true)) => owners.judge(context, &what),
             };
             seen.note(listed.name.clone(), what(&listed.thing), listed.size_bytes, verdict);
         }
@@ -50,13 +54,22 @@ pub(super) async fn look(
     Ok((seen, listing.next))
 }
 
+/// How long a draft may still be written, in milliseconds, which no record tells.
+fn drafted_for(context: &Context, thing: &Thing) -> i64 {
+    let Thing::Draft { .. } = thing else { return 0 };
+    let settings = &context.settings;
+    settings.reading.longest_ms(settings.escrow_max_size_bytes).saturating_add(super::LEAST_AGE_MS)
+}
+
 fn what(thing: &Thing) -> Option<What> {
     match thing {
+        // A mark is no object that anything could refer to.
+        Thing::Object(ObjectKey::Deployment(_)) | Thing::Foreign => None,
         Thing::Object(key) => Some(What::Object(*key)),
         Thing::Parts { upload_id, store_id } => {
             Some(What::Parts { upload_id: *upload_id, store_id: store_id.clone() })
         }
-        Thing::Foreign => None,
+        Thing::Draft { key, store_id } => Some(What::Draft { key: *key, store_id: store_id.clone() }),
     }
 }
 
@@ -73,23 +86,39 @@ impl Owners {
         let became = uploads.values().filter_map(|known| known.as_ref().ok()?.as_ref()?.value.artifact_id);
         let copies = whats.iter().filter_map(|what| match what {
             What::Object(key) => key.escrowed(),
-            What::Upload(_) | What::Bytes(_) | What::Parts { .. } => None,
+            What::Upload(_) | What::Bytes(_) | What::Parts { .. } | What::Draft { .. } => None,
         });
         let artifacts = records(context, became.chain(copies), keys::artifact).await?;
         Ok(Self { uploads, artifacts })
     }
 
-    fn judge(&self, what: &What, now: i64) -> Verdict {
+    /// Whether no record tells of it, although they can be read.
+    fn lack(&self, what: &What) -> bool {
+        match (what, upload_of(what)) {
+            (_, Some(id)) => matches!(self.uploads.get(&id), Some(Ok(None))),
+            (What::Object(key), None) => {
+                key.escrowed().is_some_and(|id| matches!(self.artifacts.get(&id), Some(Ok(None))))
+            }
+            _ => false,
+        }
+    }
+
+    fn judge(&self, context: &Context, what: &What) -> Verdict {
+        let now = context.clock.now_ms();
         let spare = |why: &str| Verdict::Spare(why.to_owned());
         if let What::Object(key @ ObjectKey::Escrow(..)) = what {
             return self.copied(*key);
+        }
+        if matches!(what, What::Draft { .. }) {
+            return spare("it was begun and never ended");
         }
         let (What::Object(_) | What::Parts { .. }, Some(id)) = (what, upload_of(what)) else {
             return Verdict::Needed;
         };
         let upload = match self.uploads.get(&id) {
             Some(Ok(Some(upload))) => &upload.value,
-            Some(Ok(None)) => return spare(NO_RECORD),
+            Some(Ok(None)) if forgotten(context, id) => return spare(NO_RECORD),
+            Some(Ok(None)) => return Verdict::Unclear(TOO_YOUNG.into()),
             Some(Err(_)) | None => return Verdict::Unclear(format!("the record of {id} cannot be read")),
         };
         match upload.state {
@@ -130,6 +159,13 @@ impl Owners {
     }
 }
 
+/// Whether the record of an upload may be gone in good order: each is kept for a while after its time.
+fn forgotten(context: &Context, id: UploadId) -> bool {
+    let kept = context.settings.upload_expires_in_ms.saturating_add(KEPT_SECONDS.saturating_mul(1_000));
+    let begun = i64::try_from(id.unix_ms()).unwrap_or(i64::MAX);
+    begun.saturating_add(kept) <= context.clock.now_ms()
+}
+
 /// Of an upload under way everything is needed, but what was begun twice.
 fn under_way(what: &What, upload: &Upload) -> Verdict {
     let begun = upload.multipart.as_ref().and_then(|cut| cut.begun.as_ref());
@@ -143,7 +179,7 @@ fn under_way(what: &What, upload: &Upload) -> Verdict {
 
 fn upload_of(what: &What) -> Option<UploadId> {
     match what {
-        What::Object(ObjectKey::Escrow(..)) | What::Bytes(_) => None,
+        What::Object(ObjectKey::Escrow(..)) | What::Draft { .. } | What::Bytes(_) => None,
         What::Object(key) => Some(key.upload_id()),
         What::Parts { upload_id, .. } | What::Upload(upload_id) => Some(*upload_id),
     }
@@ -185,7 +221,7 @@ pub(super) async fn remove(
     what: &What,
 ) -> Result<Outcome, AppError> {
     let owners = Owners::of(context, std::slice::from_ref(what)).await?;
-    match owners.judge(what, context.clock.now_ms()) {
+    match owners.judge(context, what) {
         Verdict::Needed => return Ok(Outcome::Needed),
         Verdict::Unclear(why) => return Ok(Outcome::Kept(why)),
         Verdict::Spare(why) if why == NO_RECORD => {
@@ -197,6 +233,7 @@ pub(super) async fn remove(
     }
     match (what, objects.large()) {
         (What::Object(key), _) => objects.erase(key).await?,
+        (What::Draft { key, store_id }, _) => objects.discard(key, store_id).await?,
         (What::Parts { upload_id, store_id }, Some(large)) => large.abort(*upload_id, store_id).await?,
         _ => return Ok(Outcome::Needed),
     }

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Kept, Outcome, Place, Spare, What, artifacts, look, objects as stored, uploads};
+use super::{
+    Counted, Kept, Outcome, Place, Spare, What, artifacts,
+    bound::{self, Asked},
+    look, objects as stored, uploads,
+};
 use crate::{
     app::{
         audit::{self, Entry},
@@ -29,6 +33,16 @@ const TRIES: u32 = 3;
 /// How many of the things that were kept are named.
 const NAMED: usize = 50;
 
+/// What somebody asks for who has something cleaned up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// How old what is removed from the store must be, in milliseconds.
+    pub older_than_ms: i64,
+    /// Whether that is to be done where the records seem not to be those of the store; never in one that others have
+    /// marked.
+    pub forced: bool,
+}
+
 /// A cleaning up, as far as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -48,6 +62,18 @@ pub struct Run {
     pub kept: u64,
     /// The first of them.
     pub named: Vec<Kept>,
+    /// Why it has ended with nothing more removed: the store seems not to be that of these records.
+    #[serde(default)]
+    pub refused: Option<String>,
+    /// Whether whoever asked for it insists.
+    #[serde(default)]
+    pub forced: bool,
+    /// How much of the store was known so far.
+    #[serde(default)]
+    counted: Counted,
+    /// Whether it was seen that the store is that of these records.
+    #[serde(default)]
+    bound: bool,
     place: Place,
     /// How often in a row the page at that place could not be read.
     #[serde(default)]
@@ -65,6 +91,20 @@ impl Run {
             self.finished_at = Some(now);
             self.lease = 0;
         }
+    }
+
+    fn refuse(&mut self, why: String, now: i64) {
+        tracing::error!(why, "nothing is cleaned up: the store seems not to be that of these records");
+        self.refused = Some(why);
+        self.go_on_at(None, now);
+    }
+
+    /// Why nothing on this page may go: of it, or of all so far, too much is not known.
+    fn doubts(&self, counted: Counted) -> Option<String> {
+        let mut all = self.counted;
+        all += counted;
+        let implausible = [counted, all].into_iter().find(|counted| counted.is_implausible());
+        implausible.filter(|_| !self.forced).map(bound::unknown)
     }
 
     fn keep(&mut self, kept: Kept) {
@@ -87,14 +127,28 @@ pub async fn last(context: &Context) -> Result<Option<Run>, AppError> {
 /// Begins to clean up, unless that is under way: then this is the answer.
 ///
 /// # Errors
-/// Those of the store.
-pub async fn begin(context: &Context, caller: Option<&Caller>, older_than_ms: i64) -> Result<Run, AppError> {
-    let run = retrying(|| begin_once(context, caller, older_than_ms)).await?;
+/// [`AppError::CleaningRefused`] and those of the stores.
+pub async fn begin(
+    context: &Context,
+    objects: &dyn Objects,
+    caller: Option<&Caller>,
+    order: Order,
+) -> Result<Run, AppError> {
+    if let Some(run) = last(context).await?.filter(|run| run.finished_at.is_none()) {
+        context.start(&Task::Collect).await;
+        return Ok(run);
+    }
+    // Whoever does the work looks again, and marks the store.
+    let asked = Asked { forced: order.forced, marks: false };
+    if let Some(why) = bound::refusal(context, objects, asked).await? {
+        return Err(AppError::CleaningRefused(why));
+    }
+    let run = retrying(|| begin_once(context, caller, order)).await?;
     context.start(&Task::Collect).await;
     Ok(run)
 }
 
-async fn begin_once(context: &Context, caller: Option<&Caller>, older_than_ms: i64) -> Result<Run, AppError> {
+async fn begin_once(context: &Context, caller: Option<&Caller>, order: Order) -> Result<Run, AppError> {
     let found = context.store.get::<Run>(keys::gc()).await?;
     if let Some(found) = found.as_ref().filter(|found| found.value.finished_at.is_none()) {
         return Ok(found.value.clone());
@@ -103,11 +157,15 @@ async fn begin_once(context: &Context, caller: Option<&Caller>, older_than_ms: i
         asked_by: caller.map(|caller| caller.token_id),
         started_at: context.clock.now_ms(),
         finished_at: None,
-        older_than_ms: older_than_ms.max(super::LEAST_AGE_MS),
+        older_than_ms: order.older_than_ms.max(super::LEAST_AGE_MS),
         removed: 0,
         removed_bytes: 0,
         kept: 0,
         named: Vec::new(),
+        refused: None,
+        forced: order.forced,
+        counted: Counted::default(),
+        bound: false,
         place: Place::default(),
         failures: 0,
         lease: 0,
@@ -115,7 +173,7 @@ async fn begin_once(context: &Context, caller: Option<&Caller>, older_than_ms: i
     let mut batch = Batch::default();
     batch.put(keys::gc(), &run, unchanged(found.as_ref()))?;
     if caller.is_some() {
-        let after = Some(json!({ "older_than_seconds": run.older_than_ms / 1_000 }));
+        let after = Some(json!({ "older_than_seconds": run.older_than_ms / 1_000, "forced": run.forced }));
         let entry = Entry { kind: "gc.started", subject: "gc".into(), before: None, after };
         audit::record(&mut batch, context, caller, entry)?;
     }
@@ -123,11 +181,13 @@ async fn begin_once(context: &Context, caller: Option<&Caller>, older_than_ms: i
     Ok(run)
 }
 
-/// What is done every minute: begins where it is time, and goes on where nobody is at it.
+/// What is done every minute: marks the store as that of these records, begins where it is time, and goes on where nobody
+/// is at it.
 ///
 /// # Errors
 /// Those of the stores.
 pub async fn tick(context: &Context, objects: &Arc<dyn Objects>) -> Result<(), AppError> {
+    bound::settle(context, objects.as_ref()).await?;
     let (now, gc) = (context.clock.now_ms(), context.settings.gc);
     match last(context).await? {
         Some(run) if run.finished_at.is_none() => {
@@ -140,7 +200,8 @@ pub async fn tick(context: &Context, objects: &Arc<dyn Objects>) -> Result<(), A
         }
         None if gc.interval_ms == 0 => return Ok(()),
         Some(_) | None => {
-            begin_once(context, None, gc.older_than_ms).await?;
+            let order = Order { older_than_ms: gc.older_than_ms, forced: false };
+            begin_once(context, None, order).await?;
         }
     }
     if context.tasks.is_some() {
@@ -159,6 +220,14 @@ pub async fn work(context: &Context, objects: &Arc<dyn Objects>) -> Result<(), A
     let Some(mut run) = context.store.get::<Run>(keys::gc()).await? else { return Ok(()) };
     if run.value.finished_at.is_some() || run.value.lease > now {
         return Ok(());
+    }
+    if !run.value.bound {
+        let asked = Asked { forced: run.value.forced, marks: true };
+        if let Some(why) = bound::refusal(context, objects.as_ref(), asked).await? {
+            run.value.refuse(why, now);
+            return write(context, &mut run, Batch::default()).await.map(drop);
+        }
+        run.value.bound = true;
     }
     let ends = now.saturating_add(TURN_MS);
     while run.value.finished_at.is_none() {
@@ -203,6 +272,11 @@ async fn turn(
         Err(error) => return give_up(context, run, place, error).await,
     };
     run.value.failures = 0;
+    if let Some(why) = run.value.doubts(seen.counted) {
+        run.value.refuse(why, context.clock.now_ms());
+        return write(context, run, Batch::default()).await;
+    }
+    run.value.counted += seen.counted;
     seen.kept.into_iter().for_each(|kept| run.value.keep(kept));
     let (mut removed, mut bytes) = (Vec::new(), 0_u64);
     for spare in &seen.spare {

@@ -1,15 +1,14 @@
 //! One look at one artifact.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use super::{CLAIM_MS, DAY_MS, HOUR_MS, Kind, MINUTE_MS, READ_MS, Watch, forget, jitter, put};
+use super::{CLAIM_MS, DAY_MS, HOUR_MS, Heard, Kind, READ_MS, Watch, forget, jitter, put};
 use crate::{
     app::{
         context::Context,
         error::AppError,
         external::{self, Check, CheckResult, Checker},
+        hosts::Hold,
         keys,
         store::{Batch, Store, Stored, retrying},
     },
@@ -19,7 +18,11 @@ use crate::{
         ids::ArtifactId,
         release::{Release, ReleaseStatus},
     },
-    ports::{fetcher::FetchError, items::Expect, tasks::Task},
+    ports::{
+        fetcher::{FetchError, Wait},
+        items::Expect,
+        tasks::Task,
+    },
 };
 
 /// What a look found.
@@ -30,45 +33,42 @@ enum Found {
     Doubtful,
     /// Something is wrong.
     Wrong { kind: Kind, code: String, message: String },
-    /// The host asks to come again.
-    Later(Duration),
+    /// Nothing was found out.
+    Later { wait: Wait, code: String, message: String },
 }
 
-/// Looks at an artifact, if it is due and anybody's release names it. Tells how long its host asks to be left alone.
+/// Looks at an artifact, if it is due and anybody's release names it. Tells what its host said.
 pub(super) async fn at(
     context: &Context,
     checker: &Checker,
     id: ArtifactId,
-) -> Result<Option<Duration>, AppError> {
-    let Some((watch, artifact)) = claim(context, id).await? else { return Ok(None) };
+    hold: Option<Hold>,
+) -> Result<Heard, AppError> {
+    let Some((watch, artifact)) = claim(context, id).await? else { return Ok(Heard::Nothing) };
     if !watched(&artifact) {
-        return forget(context, id).await.map(|()| None);
+        return forget(context, id).await.map(|()| Heard::Nothing);
     }
-    let found = if is_live(context, id).await? {
-        look(context, checker, &artifact, watch).await
-    } else {
-        return finish(context, id, |_, now| Watch { next_at: Watch::well(id, now).next_at, ..watch })
-            .await
-            .map(|()| None);
+    if !is_live(context, id).await? {
+        let well = |_, now| Watch { next_at: Watch::well(id, now).next_at, ..watch };
+        return finish(context, id, well).await.map(|()| Heard::Nothing);
+    }
+    if let Some(hold) = hold.filter(|hold| hold.is_on(context.clock.now_ms())) {
+        finish(context, id, |watch, now| watch.put_off(id, hold, now)).await?;
+        return Ok(Heard::Nothing);
+    }
+    let found = look(context, checker, &artifact, watch).await;
+    let heard = match &found {
+        Found::Later { wait: Wait::OfHost(wait), .. } => Heard::Later(*wait),
+        Found::Later { wait: Wait::OfOurs(_), .. } | Found::Wrong { kind: Kind::UrlExpired, .. } => {
+            Heard::Nothing
+        }
+        Found::Well { .. } | Found::Doubtful | Found::Wrong { .. } => Heard::Answer,
     };
     match found {
-        Found::Later(wait) => {
-            later(context, id, wait).await?;
-            Ok(Some(wait))
-        }
-        Found::Doubtful => read(context, id, watch).await.map(|()| None),
-        found => retrying(|| conclude(context, id, watch, &found)).await.map(|()| None),
+        Found::Doubtful => read(context, id, watch).await?,
+        found => retrying(|| conclude(context, id, watch, &found)).await?,
     }
-}
-
-/// Leaves an artifact alone for as long as its host asks.
-pub(super) async fn later(context: &Context, id: ArtifactId, wait: Duration) -> Result<(), AppError> {
-    let wait = i64::try_from(wait.as_millis()).unwrap_or(DAY_MS).clamp(MINUTE_MS, DAY_MS);
-    finish(context, id, |watch, now| Watch {
-        next_at: now.saturating_add(wait).saturating_add(jitter(id, MINUTE_MS)),
-        ..watch
-    })
-    .await
+    Ok(heard)
 }
 
 /// Whether an artifact is one that the sentinel looks at: offered, or withheld by a check alone.
@@ -149,7 +149,13 @@ async fn look(context: &Context, checker: &Checker, artifact: &Artifact, watch: 
         return wrong(Kind::Unreachable, "URL_INVALID", "the stored URL is no longer acceptable");
     };
     match checker.fetcher.probe(&url, now).await {
-        Ok(said) => compare(artifact, watch, said, now),
+        Ok(said) => match (compare(artifact, watch, said, now), context.settings.conceals(&url)) {
+            // As a reading says it that finds other bytes there.
+            (Found::Wrong { kind: kind @ Kind::Drift, .. }, true) => {
+                wrong(kind, FetchError::Differs.code(), &FetchError::Differs.to_string())
+            }
+            (found, _) => found,
+        },
         Err(error) => failed(&error),
     }
 }
@@ -159,13 +165,11 @@ fn wrong(kind: Kind, code: &str, message: &str) -> Found {
 }
 
 fn failed(error: &FetchError) -> Found {
-    if let Some(wait) = error.retry_after() {
-        return Found::Later(wait);
+    let (code, message) = (error.code().into(), error.to_string());
+    match error.later() {
+        Some(wait) => Found::Later { wait, code, message },
+        None => Found::Wrong { kind: Kind::Unreachable, code, message },
     }
-    if matches!(error, FetchError::Status { status: 429, .. }) {
-        return Found::Later(Duration::from_secs(3_600));
-    }
-    Found::Wrong { kind: Kind::Unreachable, code: error.code().into(), message: error.to_string() }
 }
 
 /// What is said now against what was declared, and against what was said when the bytes were proved. What was found is
@@ -230,12 +234,16 @@ async fn conclude(context: &Context, id: ArtifactId, before: Watch, found: &Foun
         }
         Found::Wrong { kind, code, message } => {
             let watch = before.trouble(*kind, now);
-            if watch.counts() && artifact.state == ArtifactState::Available {
-                external::withhold(&mut artifact, format!("{}{code}: {message}", kind.beginning()));
-            }
-            watch
+            let reason = format!("{}{code}: {message}", kind.beginning());
+            trouble(&mut artifact, watch, reason)
         }
-        Found::Doubtful | Found::Later(_) => before,
+        Found::Later { wait, .. } if !before.is_given_up(now) => before.later(id, *wait, now),
+        Found::Later { wait, code, message } => {
+            let watch = before.given_up(before.later(id, *wait, now), now);
+            let reason = format!("{}{code}: {message}, for a day", Kind::Unreachable.beginning());
+            trouble(&mut artifact, watch, reason)
+        }
+        Found::Doubtful => before,
     };
     put(&mut batch, &artifact, Some(&stored), &watch)?;
     if before.wrong.is_some() || watch.wrong.is_some() {
@@ -248,6 +256,14 @@ async fn conclude(context: &Context, id: ArtifactId, before: Watch, found: &Foun
     external::store(context, batch, &current, artifact).await
 }
 
+/// Withholds what is wrong for long enough.
+fn trouble(artifact: &mut Artifact, watch: Watch, reason: String) -> Watch {
+    if watch.counts() && artifact.state == ArtifactState::Available {
+        external::withhold(artifact, reason);
+    }
+    watch
+}
+
 async fn revoked(context: &Context, artifact: &Artifact) -> Result<bool, AppError> {
     let revoked = context.store.get::<serde_json::Value>(keys::revoked_bytes(&artifact.sha256)).await?;
     Ok(revoked.is_some_and(|revoked| revoked.value != json!(null)))
@@ -256,8 +272,10 @@ async fn revoked(context: &Context, artifact: &Artifact) -> Result<bool, AppErro
 fn describe(found: &Found, now: i64) -> Check {
     let (result, told) = match found {
         Found::Wrong { kind: Kind::Drift, code, message } => (CheckResult::Mismatch, Some((code, message))),
-        Found::Wrong { code, message, .. } => (CheckResult::Error, Some((code, message))),
-        Found::Well { .. } | Found::Doubtful | Found::Later(_) => (CheckResult::Match, None),
+        Found::Wrong { code, message, .. } | Found::Later { code, message, .. } => {
+            (CheckResult::Error, Some((code, message)))
+        }
+        Found::Well { .. } | Found::Doubtful => (CheckResult::Match, None),
     };
     let (code, message) = told.map(|(code, message)| (code.clone(), message.clone())).unzip();
     Check { checked_at: now, means: Verification::Repository, result, code, message }

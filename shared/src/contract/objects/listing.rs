@@ -2,7 +2,7 @@
 
 use super::{CONTENT, Fixture, NOW, Store, upload};
 use crate::{
-    domain::upload::ObjectKey,
+    domain::{ids::DeploymentId, upload::ObjectKey},
     ports::objects::{Area, Listed, Thing},
 };
 
@@ -73,4 +73,22 @@ pub async fn what_was_erased_is_gone(fixture: &impl Fixture) {
     assert!(store.objects.stat(&ObjectKey::Escrow(upload(1), 1)).await.is_err());
     let left: Vec<_> = all(&store, Area::Objects, 10).await.into_iter().map(|listed| listed.thing).collect();
     assert_eq!(left, [Thing::Object(ObjectKey::Copied(upload(1)))]);
+}
+
+/// What says whose the store is is kept like any other object, and is listed in its own area alone.
+pub async fn a_mark_is_listed_apart_from_what_is_stored(fixture: &impl Fixture) {
+    let store = Store::of(fixture);
+    assert_eq!(all(&store, Area::Deployment, 10).await, []);
+    let marks = [1, 2].map(|number| ObjectKey::Deployment(DeploymentId::from_parts(number, 7)));
+    for mark in marks {
+        store.write(mark, b"whose it is").await;
+        // Once more, by whoever crashed before it was noted.
+        store.write(mark, b"whose it is").await;
+    }
+    let listed: Vec<_> =
+        all(&store, Area::Deployment, 10).await.into_iter().map(|listed| listed.thing).collect();
+    assert_eq!(listed, marks.map(Thing::Object));
+    for area in [Area::Staging, Area::Objects, Area::Parts] {
+        assert_eq!(all(&store, area, 10).await, [], "{area:?}");
+    }
 }

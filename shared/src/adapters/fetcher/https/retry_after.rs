@@ -12,9 +12,16 @@ use time::{PrimitiveDateTime, macros::format_description};
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `Retry-After`: seconds, or a date, which is measured from the `Date` of the same answer. Where a limit of requests is
-/// used up, `X-RateLimit-Reset` says in Unix seconds when there are more.
+/// used up, `X-RateLimit-Reset` says in Unix seconds when there are more. Of other answers than these about a limit, or a
+/// host that is busy, it is not believed: what is gone is gone, whenever its host wants to be asked again.
 pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-    retry_after(headers).or_else(|| reset(status, headers))
+    match status {
+        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            retry_after(headers).or_else(|| reset(headers))
+        }
+        StatusCode::SERVICE_UNAVAILABLE => retry_after(headers),
+        _ => None,
+    }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -25,10 +32,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(between(date(headers, &DATE)?, date(headers, &RETRY_AFTER)?))
 }
 
-fn reset(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-    let limited = matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+fn reset(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-    if !limited || number("x-ratelimit-remaining") != Some(0) {
+    if number("x-ratelimit-remaining") != Some(0) {
         return None;
     }
     Some(between(date(headers, &DATE)?, number("x-ratelimit-reset")?))

@@ -74,7 +74,7 @@ impl Said {
 
 /// The URL of one generation; nothing where the URL names one already.
 fn pin(url: &ExternalUrl, generation: &str) -> Option<ExternalUrl> {
-    if url.path_and_query().contains("generation=") {
+    if url.has_query("generation") {
         return None;
     }
     let join = if url.path_and_query().contains('?') { '&' } else { '?' };

@@ -6,6 +6,7 @@
 //! {root}/staging/{upload id}/{data,meta.json}
 //! {root}/objects/{upload id}/{locked,copy,whole}/{data,meta.json}
 //! {root}/parts/{upload id}/{number}/{data,meta.json}
+//! {root}/deployment/{deployment id}/{data,meta.json}
 //! ```
 //!
 //! An object is a directory. It is written and synced under `incoming` and then renamed to its place in one step.
@@ -50,7 +51,7 @@ impl Disk {
     /// Makes what is missing, and cleans up unless another process is at work in here.
     pub(super) fn open(root: PathBuf) -> io::Result<Self> {
         let is_new = !root.exists();
-        for folder in ["incoming", "staging", "objects", "parts"] {
+        for folder in ["incoming", "staging", "objects", "parts", "deployment"] {
             fs::create_dir_all(root.join(folder))?;
         }
         let lock = File::options().create(true).append(true).open(root.join("lock"))?;

@@ -15,6 +15,7 @@ impl Disk {
             Area::Staging => "staging",
             Area::Objects => "objects",
             Area::Parts => "parts",
+            Area::Deployment => "deployment",
         };
         let mut found = Vec::new();
         for upload in names(&self.root.join(area_name))? {
@@ -26,7 +27,7 @@ impl Disk {
                 continue;
             }
             let inside = match area {
-                Area::Staging => self.listed(&folder)?.into_iter().collect(),
+                Area::Staging | Area::Deployment => self.listed(&folder)?.into_iter().collect(),
                 Area::Objects => self.objects_in(&folder)?,
                 Area::Parts => self.parts_in(&folder, &upload)?.into_iter().collect(),
             };

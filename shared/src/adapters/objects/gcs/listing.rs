@@ -23,6 +23,7 @@ impl GcsObjects {
         match area {
             Area::Staging => Ok(listing(self.api.page("staging/", &most, after).await?)),
             Area::Objects => Ok(listing(self.api.page("objects/", &most, after).await?)),
+            Area::Deployment => Ok(listing(self.api.page("deployment/", &most, after).await?)),
             Area::Parts => {
                 let page = self.api.page("parts/", &format!("{most}&delimiter=/"), after).await?;
                 let mut listing = Listing { found: Vec::new(), next: page.next };

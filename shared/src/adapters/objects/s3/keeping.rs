@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 };
 use bytes::{Bytes, BytesMut};
 
-use super::{OCTETS, S3Objects, patient, unavailable, unhurried};
+use super::{OCTETS, S3Objects, patient, status, unavailable, unhurried};
 use crate::{
     domain::upload::ObjectKey,
     ports::objects::{Draft, ObjectError, ObjectStat, Objects as _},
@@ -63,6 +63,17 @@ impl Keeping {
         let request = self.store.client.abort_multipart_upload().bucket(&self.store.bucket);
         if let Err(error) = request.key(self.key.to_string()).upload_id(&self.id).send().await {
             tracing::warn!(key = %self.key, error = %error, "the parts of a copy could not be removed");
+        }
+    }
+}
+
+impl S3Objects {
+    /// Ends what was begun in parts under a key; ending nothing is no error.
+    pub(super) async fn abort_of(&self, key: ObjectKey, store_id: &str) -> Result<(), ObjectError> {
+        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.to_string());
+        match request.upload_id(store_id).send().await {
+            Err(error) if status(&error) != Some(404) => Err(unavailable(error)),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }

@@ -171,12 +171,7 @@ impl LargeObjects for S3Objects {
     }
 
     async fn abort(&self, upload_id: UploadId, store_id: &str) -> Result<(), ObjectError> {
-        let key = ObjectKey::Whole(upload_id).to_string();
-        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(store_id);
-        match request.send().await {
-            Err(error) if status(&error) != Some(404) => Err(unavailable(error)),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.abort_of(ObjectKey::Whole(upload_id), store_id).await
     }
 
     async fn read(

@@ -30,6 +30,7 @@ impl S3Objects {
             Area::Staging => self.list_objects("staging/", after, limit).await,
             Area::Objects => self.list_objects("objects/", after, limit).await,
             Area::Parts => self.list_begun(after, limit).await,
+            Area::Deployment => self.list_objects("deployment/", after, limit).await,
         }
     }
 
@@ -67,8 +68,7 @@ impl S3Objects {
         let request =
             request.set_key_marker(key.map(str::to_owned)).set_upload_id_marker(id.map(str::to_owned));
         let answer = request.send().await.map_err(unavailable)?;
-        // What is left of copies that we write ourselves ends by the bucket's own rule.
-        let found = answer.uploads().iter().filter(|upload| !is_copy(upload)).map(begun).collect();
+        let found = answer.uploads().iter().map(begun).collect();
         let markers = answer.next_key_marker().zip(answer.next_upload_id_marker());
         let next = markers.filter(|_| answer.is_truncated().unwrap_or(false));
         Ok(Listing { found, next: next.map(|(key, id)| format!("{key}\n{id}")) })
@@ -112,14 +112,12 @@ impl S3Objects {
     }
 }
 
-fn is_copy(upload: &MultipartUpload) -> bool {
-    matches!(upload.key().map(str::parse), Some(Ok(ObjectKey::Escrow(..))))
-}
-
 fn begun(upload: &MultipartUpload) -> Listed {
     let name = upload.key().unwrap_or_default().to_owned();
     let thing = match (name.parse(), upload.upload_id()) {
         (Ok(ObjectKey::Whole(upload_id)), Some(id)) => Thing::Parts { upload_id, store_id: id.to_owned() },
+        // A copy that we were writing, and of which nobody was told that it was given up.
+        (Ok(key @ ObjectKey::Escrow(..)), Some(id)) => Thing::Draft { key, store_id: id.to_owned() },
         _ => Thing::Foreign,
     };
     Listed { thing, name, size_bytes: 0, at: at(upload.initiated()) }
