@@ -12,10 +12,9 @@ use std::{
 use super::{
     context::Context,
     error::AppError,
-    keys,
     policies::Tenant,
     products::{Deployment, Product},
-    store::{Store, Stored},
+    store::Stored,
     unavailable,
 };
 use crate::domain::{
@@ -26,17 +25,13 @@ use crate::domain::{
 };
 use crate::ports::items::ItemsUnavailable;
 
+mod known;
 mod pages;
 
-use self::pages::Pages;
-
-/// When and at which counts of own commits something was last found to be current.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    at_ms: i64,
-    own_commits: u64,
-    own_decisive: u64,
-}
+use self::{
+    known::{Entry, Heads, Known, Seen},
+    pages::Pages,
+};
 
 /// After which of its own commits a process does not decide from memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +40,6 @@ enum After {
     Any,
     /// One that can alter a decision: a release that this process has revoked must not come back.
     Decisive,
-    /// None, since it was read just now, when the clock showed this.
-    Read(i64),
-}
-
-#[derive(Debug, Clone)]
-struct Entry<T> {
-    value: Arc<T>,
-    revision: u64,
-    seen: Seen,
 }
 
 /// A product, ready to be decided about.
@@ -156,9 +142,7 @@ impl Catalogues {
         match refreshed.unwrap_or_else(|_| Err(late())) {
             // What was just read is current by definition, even if another commit happened while it was read, or the clock
             // was set.
-            Ok(at_ms) => self
-                .remembered(product, tenant, max_age, After::Read(at_ms))
-                .ok_or(AppError::Internal("what was just read is not remembered")),
+            Ok(facts) => Ok(facts),
             // Where it answers and refuses, or others are in the middle of changes, they may be revoking: then nothing
             // older than a catalogue may be is given.
             Err(error @ AppError::Items(ItemsUnavailable::Silent(_))) => {
@@ -189,6 +173,11 @@ impl Catalogues {
         max_age_ms: i64,
         after: After,
     ) -> Option<Facts> {
+        self.known(product, tenant, max_age_ms, after).facts(product, tenant)
+    }
+
+    /// What is in memory and fresh.
+    fn known(&self, product: &ProductId, tenant: Option<&TenantId>, max_age_ms: i64, after: After) -> Known {
         let now = self.context.clock.now_ms();
         let store = &self.context.store;
         let (commits, decisive) = (store.own_commits(), store.own_decisive());
@@ -198,45 +187,34 @@ impl Catalogues {
             let current = match after {
                 After::Any => seen.own_commits == commits,
                 After::Decisive => seen.own_decisive == decisive,
-                After::Read(at_ms) => return seen.at_ms == at_ms,
             };
             (0..=max_age_ms).contains(&age) && current
         };
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let deployment = state.deployment.as_ref().filter(|entry| fresh(entry.seen))?;
-        let unavailable = state.unavailable.as_ref().filter(|entry| fresh(entry.seen))?;
-        let mut seq = 1_u64.saturating_add(deployment.revision).saturating_add(unavailable.revision);
-        let product = if deployment.value.products.contains(product) {
-            let entry = state.products.get(product).filter(|entry| fresh(entry.seen))?;
-            seq = seq.saturating_add(entry.revision);
-            Some(Arc::clone(&entry.value))
-        } else {
-            None
-        };
-        let tenant = match tenant.filter(|tenant| deployment.value.tenants.contains(*tenant)) {
-            Some(tenant) => {
-                let entry = state.tenants.get(tenant).filter(|entry| fresh(entry.seen))?;
-                seq = seq.saturating_add(entry.revision);
-                Some(Arc::clone(&entry.value))
-            }
-            None => None,
-        };
-        let (deployment, unavailable) = (Arc::clone(&deployment.value), Arc::clone(&unavailable.value));
-        Some(Facts { deployment, unavailable, product, tenant, seq })
+        Known {
+            deployment: state.deployment.as_ref().filter(|entry| fresh(entry.seen)).cloned(),
+            unavailable: state.unavailable.as_ref().filter(|entry| fresh(entry.seen)).cloned(),
+            product: state.products.get(product).filter(|entry| fresh(entry.seen)).cloned(),
+            tenant: tenant
+                .and_then(|tenant| state.tenants.get(tenant))
+                .filter(|entry| fresh(entry.seen))
+                .cloned(),
+        }
     }
 
-    /// Reads the heads in one call, and behind them only what has changed; answers with the time that is noted of it.
-    async fn refresh(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<i64, AppError> {
+    /// Reads in one call the heads that are not known to be current, and behind them only what has changed.
+    async fn refresh(&self, product: &ProductId, tenant: Option<&TenantId>) -> Result<Facts, AppError> {
         for attempt in 0..MAX_TRIES {
             let store = &self.context.store;
             let (own_commits, own_decisive) = (store.own_commits(), store.own_decisive());
             let seen = Seen { at_ms: self.context.clock.now_ms(), own_commits, own_decisive };
-            let heads = Heads::read(store, product, tenant).await?;
-            let unavailable = self.unavailable(&heads).await?;
-            let prepared = self.prepare(product, &heads).await?;
-            if let (Some(prepared), Some(unavailable)) = (prepared, unavailable) {
-                self.remember((product, tenant), heads, prepared, unavailable, seen);
-                return Ok(seen.at_ms);
+            let max_age = self.context.settings.catalogue_max_age_ms;
+            let known = self.known(product, tenant, max_age, After::Any);
+            let heads = Heads::read(store, &known, product, tenant).await?;
+            if let Some(known) = self.behind(heads, known, product, seen).await? {
+                self.remember((product, tenant), &known);
+                let nothing = AppError::Internal("a product that the deployment lists is not there");
+                return known.facts(product, tenant).ok_or(nothing);
             }
             // Somebody is in the middle of a change.
             tokio::time::sleep(Duration::from_millis(attempt)).await;
@@ -244,91 +222,82 @@ impl Catalogues {
         Err(AppError::Busy)
     }
 
-    /// The product as its head has it; the outer `None` where its pages are being changed.
+    /// What is known, and what the heads that were read stand for; `None` where that is being changed.
+    async fn behind(
+        &self,
+        heads: Heads,
+        known: Known,
+        product: &ProductId,
+        seen: Seen,
+    ) -> Result<Option<Known>, AppError> {
+        let unavailable = match &heads.unavailable {
+            Some(head) => match self.unavailable(head).await? {
+                Some(value) => Some(Entry { value, revision: head.revision, seen }),
+                None => return Ok(None),
+            },
+            None => known.unavailable,
+        };
+        let product = match &heads.product {
+            Some(head) => match self.prepare(product, head).await? {
+                Some(value) => Some(Entry { value, revision: head.revision, seen }),
+                None => return Ok(None),
+            },
+            None => known.product,
+        };
+        let deployment = heads.deployment.map(|head| Entry::of(head, seen)).or(known.deployment);
+        let tenant = heads.tenant.map(|head| Entry::of(head, seen)).or(known.tenant);
+        Ok(Some(Known { deployment, unavailable, product, tenant }))
+    }
+
+    /// The product as its head has it; `None` where its pages are being changed.
     async fn prepare(
         &self,
         id: &ProductId,
-        heads: &Heads,
-    ) -> Result<Option<Option<Arc<PreparedProduct>>>, AppError> {
-        let Some(head) = &heads.product else { return Ok(Some(None)) };
+        head: &Stored<Product>,
+    ) -> Result<Option<Arc<PreparedProduct>>, AppError> {
         let known = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             state.products.get(id).map(|known| (known.revision, Arc::clone(&known.value)))
         };
         if let Some((_, known)) = known.as_ref().filter(|(revision, _)| *revision == head.revision) {
-            return Ok(Some(Some(Arc::clone(known))));
+            return Ok(Some(Arc::clone(known)));
         }
         let known = known.as_ref().map(|(_, known)| (&known.catalogue, &known.pages));
         let read = pages::read(&self.context.store, &head.value, known).await?;
         Ok(read.map(|(catalogue, pages)| {
             let policy = head.value.policy.clone();
             let restricted_channels = head.value.restricted_channels.clone();
-            Some(Arc::new(PreparedProduct { catalogue, policy, restricted_channels, pages }))
+            Arc::new(PreparedProduct { catalogue, policy, restricted_channels, pages })
         }))
     }
 
     /// What is withheld, as its head has it; `None` where it is being changed.
-    async fn unavailable(&self, heads: &Heads) -> Result<Option<Arc<HashSet<ArtifactId>>>, AppError> {
+    async fn unavailable(
+        &self,
+        head: &Stored<unavailable::Head>,
+    ) -> Result<Option<Arc<HashSet<ArtifactId>>>, AppError> {
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            let known =
-                state.unavailable.as_ref().filter(|known| known.revision == heads.unavailable.revision);
+            let known = state.unavailable.as_ref().filter(|known| known.revision == head.revision);
             if let Some(known) = known {
                 return Ok(Some(Arc::clone(&known.value)));
             }
         }
-        let head = &heads.unavailable.value;
+        let head = &head.value;
         let listed =
             if head.is_empty() { HashSet::new() } else { unavailable::list(&self.context.store).await? };
         Ok(head.is_of(&listed).then(|| Arc::new(listed)))
     }
 
-    fn remember(
-        &self,
-        (product, tenant): (&ProductId, Option<&TenantId>),
-        heads: Heads,
-        prepared: Option<Arc<PreparedProduct>>,
-        unavailable: Arc<HashSet<ArtifactId>>,
-        seen: Seen,
-    ) {
+    fn remember(&self, (product, tenant): (&ProductId, Option<&TenantId>), known: &Known) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let entry =
-            Entry { value: Arc::new(heads.deployment.value), revision: heads.deployment.revision, seen };
-        state.deployment = Some(entry);
-        state.unavailable = Some(Entry { value: unavailable, revision: heads.unavailable.revision, seen });
-        if let (Some(value), Some(head)) = (prepared, heads.product) {
-            state.products.insert(product.clone(), Entry { value, revision: head.revision, seen });
+        state.deployment.clone_from(&known.deployment);
+        state.unavailable.clone_from(&known.unavailable);
+        if let Some(entry) = &known.product {
+            state.products.insert(product.clone(), entry.clone());
         }
-        if let (Some(tenant), Some(head)) = (tenant, heads.tenant) {
-            let entry = Entry { value: Arc::new(head.value), revision: head.revision, seen };
-            state.tenants.insert(tenant.clone(), entry);
+        if let (Some(tenant), Some(entry)) = (tenant, &known.tenant) {
+            state.tenants.insert(tenant.clone(), entry.clone());
         }
-    }
-}
-
-/// The small items whose revisions make up `seq`.
-#[derive(Debug)]
-struct Heads {
-    deployment: Stored<Deployment>,
-    unavailable: Stored<unavailable::Head>,
-    product: Option<Stored<Product>>,
-    tenant: Option<Stored<Tenant>>,
-}
-
-impl Heads {
-    async fn read(store: &Store, product: &ProductId, tenant: Option<&TenantId>) -> Result<Self, AppError> {
-        let mut wanted = vec![keys::deployment(), keys::unavailable_head(), keys::product(product)];
-        wanted.extend(tenant.map(keys::tenant));
-        let items = store.get_raw(&wanted).await?;
-        let mut items = items.iter().map(Option::as_ref);
-        let mut next = || items.next().flatten();
-        let nothing = || Stored { value: Deployment::default(), revision: 0 };
-        Ok(Self {
-            deployment: Store::record(next())?.unwrap_or_else(nothing),
-            unavailable: Store::record(next())?
-                .unwrap_or(Stored { value: unavailable::Head::default(), revision: 0 }),
-            product: Store::record(next())?,
-            tenant: Store::record(next())?,
-        })
     }
 }

@@ -1,8 +1,11 @@
 //! A metadata store that fails on demand: one process's connection to it.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -28,6 +31,7 @@ struct Plan {
     lagging: Vec<String>,
     conflicts: usize,
     last: Vec<Write>,
+    looks: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,11 @@ impl FailingItems {
     /// How many calls were made through it so far: looks, queries and transactions.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// How many keys of a partition were looked at through it so far.
+    pub fn looks_at(&self, partition: &str) -> u64 {
+        self.plan().looks.get(partition).copied().unwrap_or_default()
     }
 
     /// The store is not to be reached at all, or is again.
@@ -159,6 +168,9 @@ fn writes_to(write: &Write, partition: &str) -> bool {
 #[async_trait]
 impl Items for FailingItems {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, ItemsUnavailable> {
+        for key in keys {
+            *self.plan().looks.entry(key.partition.to_string()).or_default() += 1;
+        }
         self.calls.fetch_add(1, Ordering::SeqCst);
         let of = |partition: &String| keys.iter().any(|key| key.partition == *partition);
         let trouble = self.trouble(|on| matches!(on, On::Get(partition) if of(partition)))?;
