@@ -169,7 +169,7 @@ fn writes_to(write: &Write, partition: &str) -> bool {
 impl Items for FailingItems {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, ItemsUnavailable> {
         for key in keys {
-            *self.plan().looks.entry(key.partition.to_string()).or_default() += 1;
+            *self.plan().looks.entry(key.partition.clone()).or_default() += 1;
         }
         self.calls.fetch_add(1, Ordering::SeqCst);
         let of = |partition: &String| keys.iter().any(|key| key.partition == *partition);
