@@ -4,20 +4,28 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use decision::{jwk::Alg, keyset::Keyset, verify};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     adapters::metadata::memory::MemoryItems,
     app::{
         context::Context,
         decisions::{Decider, Signed},
         error::AppError,
-        keys, keyset, products,
+        keys, keyset,
+        products::{self, Product},
         signing::{Budget, Mode, Plan, Signing},
-        store::Batch,
+        store::{Batch, Stored, unchanged},
     },
-    domain::decide::Question,
+    domain::{
+        catalogue::CatalogueRelease,
+        decide::Question,
+        ids::{ArtifactId, ReleaseId},
+    },
     http::error::ApiError,
-    ports::{clock::Clock, items::Expect, items::Items},
+    ports::{
+        clock::Clock,
+        items::{Expect, Items},
+    },
     testing::{
         build,
         items::FailingItems,
@@ -101,6 +109,29 @@ impl World {
         next
     }
 
+    /// Another process has released these versions, in `stable`: written as a publish writes them, all at once.
+    pub(crate) async fn released(&self, versions: impl IntoIterator<Item = String>) {
+        self.released_in("stable", versions).await;
+    }
+
+    /// Another process has released these versions in a channel.
+    pub(crate) async fn released_in(&self, channel: &str, versions: impl IntoIterator<Item = String>) {
+        let store = process(&self.store, &self.clock, 98).1.store;
+        let product = keys::product(&PRODUCT.parse().unwrap());
+        let page = keys::catalogue_page(&PRODUCT.parse().unwrap(), 0);
+        let head: Stored<Product> = store.get(product.clone()).await.unwrap().unwrap();
+        let known: Option<Stored<Vec<CatalogueRelease>>> = store.get(page.clone()).await.unwrap();
+        let (head_expect, page_expect) = (head.unchanged(), unchanged(known.as_ref()));
+        let (mut releases, revision) = known.map_or((Vec::new(), 0), |known| (known.value, known.revision));
+        for version in versions {
+            releases.push(release(u64::try_from(releases.len()).unwrap(), channel, &version));
+        }
+        let mut batch = Batch::default();
+        batch.put(product, &Product { pages: vec![revision + 1], ..head.value }, head_expect).unwrap();
+        batch.put(page, &releases, page_expect).unwrap();
+        store.commit(batch).await.unwrap();
+    }
+
     /// Goes to this time after the beginning, in milliseconds.
     pub(crate) fn at(&self, ms: i64) {
         self.clock.set(START + ms);
@@ -127,6 +158,15 @@ impl World {
         self.verified(&signed, question, nonce).await;
         Ok(signed)
     }
+}
+
+/// A release with one artifact for whoever asks in these tests.
+fn release(number: u64, channel: &str, version: &str) -> CatalogueRelease {
+    let artifact = json!({ "artifact_id": ArtifactId::from_parts(number, 1), "platform": "windows", "arch": "x86_64",
+        "installer_type": "msi", "sha256": "0".repeat(64), "size_bytes": 1 });
+    let release = json!({ "release_id": ReleaseId::from_parts(number, 1), "version": version, "channel": channel,
+        "status": "published", "artifacts": [artifact] });
+    serde_json::from_value(release).unwrap()
 }
 
 fn process(store: &Arc<dyn Items>, clock: &Arc<TestClock>, number: u8) -> (Arc<FailingItems>, Context) {
