@@ -14,6 +14,8 @@ mod delegated;
 mod direct;
 #[path = "signing/fleet.rs"]
 mod fleet;
+#[path = "signing/floods.rs"]
+mod floods;
 #[path = "signing/keyset.rs"]
 mod keyset;
 #[path = "signing/limits.rs"]

@@ -111,13 +111,23 @@ impl Decider {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
         let ready = self.signing.ready(&question.product_id).await?;
         let answer = decide::decide(&world(&facts, question, may_see_restricted), question, ready.now);
-        let known = nonce.is_none() && facts.product.is_some();
-        let share = if known { Share::Known } else { Share::Other };
+        let share = self.share(&facts, question, nonce);
         let case = Case { question, answer: &answer, seq: facts.seq, share, ready: &ready };
         match nonce {
             Some(_) => Ok(self.signed(case, nonce).await?.signed),
             None => self.of_class(case).await,
         }
+    }
+
+    /// Which part of the budget and of the memory a question draws on. Where signing is free, inventions cost so little that
+    /// it is enough to keep those about products that there are not apart.
+    fn share(&self, facts: &Facts, question: &Question, nonce: Option<&str>) -> Share {
+        let known = match nonce {
+            Some(_) => false,
+            None if self.signing.is_scarce() => facts.know(question),
+            None => facts.product.is_some(),
+        };
+        if known { Share::Known } else { Share::Other }
     }
 
     /// An answer that serves everybody with the same question: signed once, and again after half of its life.
@@ -141,7 +151,10 @@ impl Decider {
         let known = self.memory.recall(case.share, &class, now);
         match known {
             Some(known) if known.is_fresh(now) => Ok(known.signed),
-            Some(good) => Ok(self.signed_and_kept(case, class).await.unwrap_or(good.signed)),
+            Some(good) => {
+                let again = Case { share: case.share.again(), ..case };
+                Ok(self.signed_and_kept(again, class).await.unwrap_or(good.signed))
+            }
             None => self.signed_and_kept(case, class).await,
         }
     }

@@ -223,6 +223,11 @@ pub(crate) fn question(version: &str) -> Question {
     build::question(PRODUCT, version)
 }
 
+/// One of many versions.
+pub(crate) fn version(number: i64) -> String {
+    format!("77.{}.{}", number / 1_000, number % 1_000)
+}
+
 /// The header of a token.
 pub(crate) fn header(signed: &Signed) -> Value {
     part(&signed.token, 0)
