@@ -30,5 +30,7 @@ mod rooted;
 mod rotation;
 #[path = "signing/rotation_races.rs"]
 mod rotation_races;
+#[path = "signing/rotation_scarce.rs"]
+mod rotation_scarce;
 #[path = "signing/world.rs"]
 mod world;

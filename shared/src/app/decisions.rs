@@ -130,10 +130,16 @@ impl Decider {
         if known { Share::Known } else { Share::Other }
     }
 
-    /// An answer that serves everybody with the same question: signed once, and again after half of its life.
+    /// An answer that serves everybody with the same question: signed once, and again after half of its life. Until then
+    /// clients are served what a key has signed that signs no more, if they believe it still.
     async fn of_class(&self, case: Case<'_>) -> Result<Signed, AppError> {
-        let class = Class::of(case.question, case.answer, case.seq, case.ready);
-        let known = self.memory.recall(case.share, &class, case.ready.now);
+        let ready = (case.ready, self.signing.is_scarce());
+        let class = Class::of(case.question, case.answer, case.seq, ready);
+        let recall = |now: i64| {
+            let believed = |known: &Remembered| case.ready.believed(&known.kid, &case.question.product_id);
+            self.memory.recall(case.share, &class, |known| known.is_good(now) && believed(known))
+        };
+        let known = recall(case.ready.now);
         if let Some(fresh) = known.as_ref().filter(|known| known.is_fresh(case.ready.now)) {
             return Ok(fresh.signed.clone());
         }
@@ -148,8 +154,7 @@ impl Decider {
         };
         // Whoever was waited for has signed it, or has found that it cannot be signed.
         let now = self.context.clock.now();
-        let known = self.memory.recall(case.share, &class, now);
-        match known {
+        match recall(now) {
             Some(known) if known.is_fresh(now) => Ok(known.signed),
             Some(good) => {
                 let again = Case { share: case.share.again(), ..case };
@@ -183,7 +188,8 @@ impl Decider {
         let signed = Signed { payload_json: payload_json.into(), token: token.into() };
         // A token outlives neither itself nor the delegation that it carries.
         let end = payload.exp.min(ready.hand.end);
-        Ok(Remembered { signed, iat, fresh_until: iat.saturating_add(lifetime / 2).min(end), end })
+        let kid = Arc::clone(&ready.hand.kid);
+        Ok(Remembered { signed, kid, iat, fresh_until: iat.saturating_add(lifetime / 2).min(end), end })
     }
 
     /// The payload of an answer, without id, times and nonce.

@@ -89,12 +89,20 @@ pub(crate) struct Ready {
     pub(crate) epoch: u64,
     /// What signs.
     pub(crate) hand: Arc<Hand>,
+    keyset: Arc<Keyset>,
 }
 
 impl Ready {
-    /// Which of this process's keys signs: what another one has signed is not served again.
+    /// Which of this process's keys signs.
     pub(crate) fn hand_number(&self) -> u64 {
         self.hand.number
+    }
+
+    /// Whether clients believe now what a key of the keyset has signed about a product.
+    pub(crate) fn believed(&self, kid: &Arc<str>, product: &ProductId) -> bool {
+        // The key that signs was looked at already.
+        Arc::ptr_eq(kid, &self.hand.kid)
+            || usable(&self.keyset, kid, self.now).is_ok_and(|key| key.allows(product.as_str()))
     }
 }
 
@@ -172,7 +180,7 @@ impl Signing {
             Mode::Direct => (Arc::clone(&open.direct), now),
             Mode::Delegated => slot.delegates.hand(open).await?,
         };
-        Ok(Ready { now, epoch: keyset.epoch, hand })
+        Ok(Ready { now, epoch: keyset.epoch, hand, keyset })
     }
 
     /// The key that signs, opened, and listed in the keyset.

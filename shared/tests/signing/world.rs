@@ -84,11 +84,25 @@ impl World {
         decider(&process(&self.store, &self.clock, number).1, &self.key, mode)
     }
 
-    /// One more process over the same store, with these keys of its own.
+    /// One more process over the same store, with these keys of its own, which sign freely.
     pub(crate) fn with_keys(&self, mode: Mode, number: u8, keys: &[&Arc<RemoteKey>]) -> Process {
+        self.planned(number, keys, (mode, None))
+    }
+
+    /// One more process over the same store, with these keys of its own, which sign themselves, within the budget.
+    pub(crate) fn within_the_budget(&self, number: u8, keys: &[&Arc<RemoteKey>]) -> Process {
+        self.planned(number, keys, (Mode::Direct, Some(BUDGET)))
+    }
+
+    fn planned(
+        &self,
+        number: u8,
+        keys: &[&Arc<RemoteKey>],
+        (mode, budget): (Mode, Option<Budget>),
+    ) -> Process {
         let (items, context) = process(&self.store, &self.clock, number);
         let remote = keys.iter().map(|key| Arc::new(RemoteKeys(Arc::clone(key))) as _).collect();
-        let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget: None };
+        let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget };
         let signing = Signing::new(context.clone(), remote, plan);
         Process { decider: Arc::new(Decider::new(context.clone(), signing)), context, items }
     }
@@ -107,6 +121,14 @@ impl World {
         batch.put(keys::keyset(next.version), &next, Expect::Absent).unwrap();
         process(&self.store, &self.clock, 99).1.store.commit(batch).await.unwrap();
         next
+    }
+
+    /// Another process publishes a next version of the keyset, with the key that signs.
+    pub(crate) async fn publish_record(&self, mut record: keyset::Record) {
+        record.keyset.version += 1;
+        let mut batch = Batch::default();
+        batch.put(keys::keyset(record.keyset.version), &record, Expect::Absent).unwrap();
+        process(&self.store, &self.clock, 99).1.store.commit(batch).await.unwrap();
     }
 
     /// Another process has released these versions, in `stable`: written as a publish writes them, all at once.

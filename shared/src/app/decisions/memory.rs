@@ -23,6 +23,8 @@ const GENERATION: usize = MAX_REMEMBERED / 2;
 #[derive(Debug, Clone)]
 pub(super) struct Remembered {
     pub(super) signed: Signed,
+    /// The id of the keyset's key that answers for it.
+    pub(super) kid: Arc<str>,
     /// When it was signed.
     pub(super) iat: i64,
     /// From then on a fresh one is signed, if one can be.
@@ -37,7 +39,7 @@ impl Remembered {
     }
 
     /// A clock that was set back makes nothing younger.
-    fn is_good(&self, now: i64) -> bool {
+    pub(super) fn is_good(&self, now: i64) -> bool {
         (self.iat..self.end).contains(&now)
     }
 }
@@ -95,9 +97,14 @@ impl Memory {
         half.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was signed for this class and is still good.
-    pub(super) fn recall(&self, share: Share, class: &Class, now: i64) -> Option<Remembered> {
-        self.of(share).recall(class, |known| known.is_good(now))
+    /// What was signed for this class, where it is still good.
+    pub(super) fn recall(
+        &self,
+        share: Share,
+        class: &Class,
+        good: impl Fn(&Remembered) -> bool,
+    ) -> Option<Remembered> {
+        self.of(share).recall(class, good)
     }
 
     /// Keeps an answer.
