@@ -63,6 +63,12 @@ pub(crate) enum KeyCommand {
         /// The key id.
         #[arg(allow_hyphen_values = true)]
         kid: String,
+        /// Write it into this keyset, which root keys are to sign, and ask nobody.
+        #[arg(long, value_name = "KEYSET")]
+        into: Option<PathBuf>,
+        /// Until when clients take it, in that keyset (RFC 3339); without this a week.
+        #[arg(long, value_name = "TIME", requires = "into")]
+        expires_at: Option<String>,
     },
     /// Have clients believe nothing that a key has signed or signs; the next epoch begins.
     Revoke {
@@ -136,7 +142,10 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
             let call = change(&kid, "promote").repeatable().query("force", force.then_some("true"));
             shown(context, call).await
         }
-        KeyCommand::Retire { kid } => shown(context, change(&kid, "retire")).await,
+        KeyCommand::Retire { kid, into: Some(file), expires_at } => {
+            draft::retire(context, &file, &kid, expires_at.as_deref())
+        }
+        KeyCommand::Retire { kid, into: None, .. } => shown(context, change(&kid, "retire")).await,
         KeyCommand::Revoke { kid, into: Some(file) } => draft::revoke(context, &file, &kid),
         KeyCommand::Revoke { kid, into: None } => shown(context, change(&kid, "revoke")).await,
         KeyCommand::Export { file, next } => export(context, &file, next).await,

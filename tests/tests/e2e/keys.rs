@@ -211,6 +211,7 @@ async fn after_a_compromise_a_client_with_a_signed_keyset_recovers_and_the_thief
         desk.ok(&shipped);
         let decision = server.admin().decide(&product, "1.0.0", json!({})).await;
         assert_eq!((kid(&decision), &payload(&decision)["epoch"]), (next, &json!(2)));
+        assert_eq!(desk.refused(&["key", "retire", &old, "--into", "keyset.json"]), (2, "USAGE".into()));
         let shipped: Vec<String> = shipped.into_iter().map(str::to_owned).collect();
         (desk.folder, shipped)
     };
@@ -263,6 +264,33 @@ async fn signed_keysets_are_given_out_as_they_came_and_what_clients_would_refuse
     assert_eq!(details["details"]["rule"], "ROOT_SIGNATURES");
     desk.ok(&["root", "sign", "2.keyset", "--key", "ceremony/root-2.pem"]);
     assert_eq!(desk.ok(&["key", "publish", "2.keyset"])["version"], 2);
+}
+
+#[tokio::test]
+async fn where_root_keys_sign_a_key_is_retired_by_a_file_and_clients_notice_nothing() {
+    let server = Server::start_with(TWO_KEYS);
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    let product = api.product("retired").await;
+    let [old, next] = desk.added();
+    desk.ok(&["key", "export", "keyset.json"]);
+    desk.signed("2.keyset");
+    desk.ok(&["key", "publish", "2.keyset"]);
+    let shipped = Desk::check(&product, "2.keyset");
+    desk.ok(&shipped);
+    desk.ok(&["key", "promote", &next]);
+    assert_eq!(desk.refused(&["key", "retire", &old]), (5, "KEY_CONFLICT".into()));
+    desk.ok(&["key", "export", "keyset.json", "--next"]);
+    assert_eq!(desk.refused(&["key", "retire", "unknown", "--into", "keyset.json"]), (2, "USAGE".into()));
+    let past = ["key", "retire", &old, "--into", "keyset.json", "--expires-at", "2020-01-01T00:00:00Z"];
+    assert_eq!(desk.refused(&past), (2, "USAGE".into()));
+    desk.ok(&["key", "retire", &old, "--into", "keyset.json"]);
+    desk.signed("3.keyset");
+    let before = desk.ok(&["key", "list"])["keys"][0]["exp"].as_i64().expect("a time");
+    let listed = desk.ok(&["key", "publish", "3.keyset"]);
+    let ends = listed["keys"][0]["exp"].as_i64().expect("a time");
+    assert!(ends < before && listed["keys"][1]["active"] == true, "{listed}");
+    desk.ok(&shipped);
+    assert_eq!(kid(&api.decide(&product, "1.0.0", json!({})).await), next);
 }
 
 #[tokio::test]
