@@ -91,6 +91,9 @@ pub(crate) enum KeyCommand {
     Publish {
         /// `N.keyset`, as `bp root sign` makes it.
         file: PathBuf,
+        /// Even where the key that signs could not go on under it: there is no decision until another one is promoted.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -149,7 +152,7 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
         KeyCommand::Revoke { kid, into: Some(file) } => draft::revoke(context, &file, &kid),
         KeyCommand::Revoke { kid, into: None } => shown(context, change(&kid, "revoke")).await,
         KeyCommand::Export { file, next } => export(context, &file, next).await,
-        KeyCommand::Publish { file } => publish(context, &file).await,
+        KeyCommand::Publish { file, force } => publish(context, &file, force).await,
     }
 }
 
@@ -195,10 +198,11 @@ async fn export(context: &Context, file: &Path, next: bool) -> Result<(), Failur
     Ok(())
 }
 
-async fn publish(context: &Context, file: &Path) -> Result<(), Failure> {
+async fn publish(context: &Context, file: &Path, force: bool) -> Result<(), Failure> {
     let text = read_text(file)?;
     let trusted = decision::root::TrustedKeyset::pin(text.as_bytes())
         .map_err(|error| Failure::usage(format!("`{}`: {}", file.display(), with_sources(&error))))?;
     let name = format!("{}.keyset", trusted.keyset().version);
-    shown(context, Call::put_text(&["v1", "keyset", &name], text)).await
+    let call = Call::put_text(&["v1", "keyset", &name], text).query("force", force.then_some("true"));
+    shown(context, call).await
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::{
     app::{
         error::AppError,
-        keyset::{self, Change, NewKey, Record},
+        keyset::{self, Change, NewKey, Outage, Record},
     },
     domain::token::Scope,
     http::{
@@ -195,12 +195,15 @@ async fn publish(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
     Path(file): Path<String>,
+    RawQuery(raw): RawQuery,
     JsonBytes(bytes): JsonBytes,
 ) -> Result<Response, ApiError> {
     caller.need(Scope::AdminWrite)?;
+    let forced = Parameters::read(raw.as_deref(), &["force"])?.parse("force")?.unwrap_or(false);
+    let outage = if forced { Outage::Accept } else { Outage::Refuse };
     let version = file.strip_suffix(".keyset").ok_or(AppError::NotFound)?;
     let version: u64 = text::read_path(version)?;
-    let (record, fresh) = keyset::publish_signed(&ports.context, &caller, version, &bytes).await?;
+    let (record, fresh) = keyset::publish_signed(&ports.context, &caller, (version, &bytes), outage).await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view(&record))).into_response())
 }

@@ -15,7 +15,7 @@ mod signed;
 
 pub use self::{
     changes::{Change, NewKey, change, promote},
-    signed::{publish_signed, signed_file},
+    signed::{Outage, publish_signed, signed_file},
 };
 use super::{
     audit::{self, Entry},

@@ -9,7 +9,7 @@ use decision::{
 use shared::{
     app::{
         error::AppError,
-        keyset::{self, Change, Record},
+        keyset::{self, Change, Outage, Record},
         signing::Mode,
     },
     http::error::ApiError,
@@ -45,7 +45,15 @@ impl Roots {
 }
 
 async fn publish(process: &Process, version: u64, file: &str) -> Result<(Record, bool), AppError> {
-    keyset::publish_signed(&process.context, &build::caller(), version, file.as_bytes()).await
+    publish_with(process, (version, file), Outage::Refuse).await
+}
+
+async fn publish_with(
+    process: &Process,
+    (version, file): (u64, &str),
+    outage: Outage,
+) -> Result<(Record, bool), AppError> {
+    keyset::publish_signed(&process.context, &build::caller(), (version, file.as_bytes()), outage).await
 }
 
 /// The code that a refusal has over HTTP, and the rule that it names.
@@ -178,4 +186,66 @@ async fn with_signed_keysets_a_stolen_key_is_revoked_and_the_next_one_signs() {
     assert_eq!(record.active, Some(kid(&next)), "what was promoted signs on");
     let signed = world.ask(&process.decider, &question("1.0.0"), None).await.unwrap();
     assert_eq!(root_kid(&signed), kid(&next));
+}
+
+/// Ways to keep a key from going on.
+fn spoil(keyset: &mut Keyset, kid: &str, how: &str) {
+    let now = START / 1_000;
+    let place = keyset.keys.iter().position(|key| key.kid == kid).unwrap();
+    let key = &mut keyset.keys[place];
+    match how {
+        "missing" => drop(keyset.keys.remove(place)),
+        "revoked" => key.revoked = true,
+        "over" => key.exp = now,
+        "not yet valid" => key.nbf = now + 60,
+        _ => key.exp -= 1,
+    }
+}
+
+const SPOILT: [&str; 5] = ["missing", "revoked", "over", "not yet valid", "ends sooner"];
+
+#[tokio::test]
+async fn a_file_under_which_the_key_that_signs_could_not_go_on_is_published_by_force_alone() {
+    for promoted in [true, false] {
+        for how in SPOILT {
+            let (world, process, roots, first) = rooted().await;
+            if promoted {
+                promote(&process.context, &world.key).await.unwrap();
+            }
+            let mut second = next_of(&first);
+            spoil(&mut second, &kid(&world.key), how);
+            let file = roots.file(&second);
+            let refused = publish(&process, 2, &file).await.unwrap_err().to_string();
+            assert!(refused.contains("promote another one first, or say `force=true`"), "{refused}");
+            assert_eq!(refusal(publish(&process, 2, &file).await), conflict(), "{how}");
+            assert_eq!(world.keyset().await, first);
+            world.ask(&process.decider, &question("1.0.0"), None).await.unwrap();
+            let (record, fresh) = publish_with(&process, (2, &file), Outage::Accept).await.unwrap();
+            assert!(fresh && record.keyset == second, "{how}");
+            let answer = process.decider.answer(&question("1.0.0"), None, false).await;
+            assert_eq!(answer.is_ok(), how == "ends sooner", "{how}: that is what was accepted");
+            // What is published already is no question any more.
+            assert!(!publish(&process, 2, &file).await.unwrap().1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_sign_may_be_taken_off_and_one_that_could_not_anyway() {
+    for how in SPOILT {
+        let (world, next, process) = two_keys(Mode::Direct).await;
+        change(&process.context, Change::Add(new_key(&next))).await.unwrap();
+        promote(&process.context, &next).await.unwrap();
+        let (roots, first) = (Roots::fresh(), world.keyset().await);
+        publish(&process, 2, &roots.file(&first)).await.unwrap();
+        let mut second = next_of(&first);
+        spoil(&mut second, &kid(&world.key), how);
+        publish(&process, 3, &roots.file(&second)).await.unwrap();
+        world.ask(&process.decider, &question("1.0.0"), None).await.unwrap();
+        // By force, the key that signs is revoked; then each further file is welcome that has it no better.
+        let mut third = next_of(&second);
+        spoil(&mut third, &kid(&next), "revoked");
+        publish_with(&process, (4, &roots.file(&third)), Outage::Accept).await.unwrap();
+        publish(&process, 5, &roots.file(&next_of(&third))).await.unwrap();
+    }
 }

@@ -267,6 +267,30 @@ async fn signed_keysets_are_given_out_as_they_came_and_what_clients_would_refuse
 }
 
 #[tokio::test]
+async fn a_stolen_key_whose_next_one_was_not_listed_is_revoked_by_force() {
+    let server = Server::start_with(TWO_KEYS);
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    desk.ok(&["key", "export", "keyset.json"]);
+    desk.signed("1.keyset");
+    desk.ok(&["key", "publish", "1.keyset"]);
+    let stolen = text(&desk.ok(&["key", "list"])["keys"][0], "kid").to_owned();
+    desk.ok(&["key", "export", "keyset.json", "--next"]);
+    desk.ok(&["key", "add", "--key-file", &desk.next_key(), "--into", "keyset.json"]);
+    desk.ok(&["key", "revoke", &stolen, "--into", "keyset.json"]);
+    desk.signed("2.keyset");
+    assert_eq!(desk.refused(&["key", "publish", "2.keyset"]), (5, "KEY_CONFLICT".into()));
+    assert_eq!(kid(&api.decide("any", "1.0.0", json!({})).await), stolen, "nothing has changed");
+    let listed = desk.ok(&["key", "publish", "2.keyset", "--force"]);
+    let asked = json!({"products": [{"product_id": "any", "current_version": "1.0.0", "platform": "windows",
+        "arch": "x86_64"}]});
+    server.anonymous().post("/v1/decision", &asked).await.refused(503, "UNAVAILABLE");
+    let next = text(&listed["keys"][1], "kid").to_owned();
+    desk.ok(&["key", "promote", &next]);
+    let decision = api.decide("any", "1.0.0", json!({})).await;
+    assert_eq!((kid(&decision), &payload(&decision)["epoch"]), (next, &json!(2)));
+}
+
+#[tokio::test]
 async fn where_root_keys_sign_a_key_is_retired_by_a_file_and_clients_notice_nothing() {
     let server = Server::start_with(TWO_KEYS);
     let (api, desk) = (server.admin(), Desk::at(&server));
