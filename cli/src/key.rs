@@ -39,7 +39,7 @@ pub(crate) enum KeyCommand {
         /// From when on clients take it (RFC 3339); without this at once.
         #[arg(long, value_name = "TIME")]
         not_before: Option<String>,
-        /// Until when clients take it (RFC 3339); without this five years.
+        /// Until when clients take it (RFC 3339), which stands; without this five years, put off while it signs.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
         /// A product that it may sign for; may be repeated; without this all.

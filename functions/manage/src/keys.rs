@@ -27,9 +27,6 @@ use shared::{
 
 use crate::Ports;
 
-/// How long a key is listed where nothing else is said, in seconds: five years.
-const LIFETIME: i64 = 5 * 365 * 86_400;
-
 pub(crate) fn router() -> Router<Ports> {
     Router::new()
         .route("/v1/keys", get(list).post(add))
@@ -63,8 +60,8 @@ impl Request {
             text.as_ref().map(|text| read(text).ok_or_else(|| ApiError::invalid(member, rule))).transpose()
         };
         let nbf = time("not_before", &self.not_before)?;
-        let exp = time("expires_at", &self.expires_at)?.unwrap_or_else(|| now.saturating_add(LIFETIME));
-        if exp <= now.max(nbf.unwrap_or(now)) {
+        let exp = time("expires_at", &self.expires_at)?;
+        if exp.is_some_and(|exp| exp <= now.max(nbf.unwrap_or(now))) {
             return Err(ApiError::invalid("expires_at", "expected a time to come, after `not_before`"));
         }
         let products = self.products.iter().flatten().map(|text| text::read("products", text));
@@ -222,7 +219,7 @@ mod tests {
             let products = products.iter().map(|&product| product.to_owned()).collect();
             let keys = vec![KeysetKey::new(key, 0, 1, products)];
             let keyset = Keyset { v: 1, version: 1, epoch: 1, expires: 1, nonces: false, keys };
-            Record { keyset, active: Some(kid.clone()), signed: false }
+            Record { keyset, active: Some(kid.clone()), signed: false, fixed: Vec::new() }
         };
         let (every, few) = (record(&["*"]), record(&["one", "two"]));
         let here = [kid.clone()];

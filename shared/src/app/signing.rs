@@ -15,6 +15,7 @@ mod delegates;
 mod hand;
 mod pause;
 mod slot;
+mod watch;
 
 pub use self::budget::{Budget, Share};
 pub(crate) use self::hand::Hand;
@@ -24,6 +25,7 @@ use self::{
     hand::HandKey,
     pause::Pause,
     slot::Slot,
+    watch::Watch,
 };
 use super::{
     context::Context,
@@ -70,6 +72,7 @@ pub struct Signing {
     keyset: CurrentKeyset,
     budget: Option<Buckets>,
     sign_failed: Pause,
+    watch: Watch,
 }
 
 /// A signing key, once it was opened.
@@ -114,7 +117,7 @@ impl Signing {
         let budget = scarce.map(|budget| Buckets::new(budget, context.clock.now_ms()));
         let slots = (1..).zip(keys).map(|(number, keys)| Slot::new(context.clone(), keys, number)).collect();
         let keyset = CurrentKeyset::new(context.clone());
-        Self { plan, slots, keyset, budget, sign_failed: Pause::none(), context }
+        Self { plan, slots, keyset, budget, sign_failed: Pause::none(), watch: Watch::new(), context }
     }
 
     /// Opens the key that signs, so that what is wrong with it is known at the start. Decisions do this by themselves.
@@ -146,11 +149,18 @@ impl Signing {
     }
 
     async fn current(&self) -> Result<Current, AppError> {
-        if let Some(current) = self.keyset.get().await? {
-            return Ok(current);
+        let known = self.keyset.get().await?;
+        if known.is_none() {
+            self.slot(None).await?;
         }
-        self.slot(None).await?;
-        self.keyset.get().await?.ok_or(AppError::Internal("the keyset is gone"))
+        let current = match known {
+            Some(current) => current,
+            None => self.keyset.get().await?.ok_or(AppError::Internal("the keyset is gone"))?,
+        };
+        let first = || self.slots.first().and_then(Slot::ready).map(|open| open.kid.as_str());
+        let signs = current.active.as_deref().or_else(first);
+        self.watch.tell(&current, signs, self.context.clock.now());
+        Ok(current)
     }
 
     /// Sees to it again that the keyset lasts, as opening the key did: for processes that run longer than that holds.
@@ -162,7 +172,7 @@ impl Signing {
         let (slot, _) = self.slot(current.as_ref()).await?;
         slot.ensure_again(self.plan.unlisted, self.plan.mode == Mode::Delegated).await?;
         self.keyset.forget();
-        Ok(())
+        self.current().await.map(|_| ())
     }
 
     /// What a decision of this moment about a product is signed with. A key that the keyset does not list, or lists as

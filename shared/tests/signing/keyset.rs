@@ -1,10 +1,22 @@
 //! What decisions follow from the keyset, which other processes may change.
 
-use decision::keyset::KeysetKey;
-use shared::{app::signing::Mode, testing::build};
+use std::sync::Arc;
 
-use super::world::{MINUTE, NONCE, START, World, delegation, is_later, question};
+use decision::keyset::{Keyset, KeysetKey};
+use shared::{
+    app::{
+        keyset::{Change, NewKey},
+        signing::Mode,
+    },
+    testing::{build, log::Log, signer::RemoteKey},
+};
 
+use super::{
+    rotation::{change, kid, new_key, promote, two_keys},
+    world::{MINUTE, NONCE, START, World, delegation, is_later, question},
+};
+
+const DAY: i64 = 24 * 60 * MINUTE;
 const MODES: [Mode; 2] = [Mode::Direct, Mode::Delegated];
 
 #[tokio::test]
@@ -116,7 +128,6 @@ async fn a_delegation_names_the_deployment_and_lasts_an_hour() {
 
 #[tokio::test]
 async fn a_process_that_runs_for_years_renews_the_keyset_and_the_key_in_time_and_never_fails() {
-    const DAY: i64 = 24 * 60 * MINUTE;
     for mode in MODES {
         let world = World::new().await;
         let decider = world.decider(mode);
@@ -141,7 +152,6 @@ async fn a_process_that_runs_for_years_renews_the_keyset_and_the_key_in_time_and
 
 #[tokio::test]
 async fn a_keyset_that_cannot_be_renewed_today_is_renewed_tomorrow() {
-    const DAY: i64 = 24 * 60 * MINUTE;
     let world = World::new().await;
     let decider = world.decider(Mode::Delegated);
     world.ask(&decider, &question("1.0.0"), None).await.unwrap();
@@ -153,4 +163,59 @@ async fn a_keyset_that_cannot_be_renewed_today_is_renewed_tomorrow() {
     world.at(331 * DAY);
     decider.renew_keyset().await.unwrap();
     assert_eq!(world.keyset().await.version, 2);
+}
+
+/// A deployment whose second key, which an operator has listed until a day, signs.
+async fn ending(days: i64) -> (World, super::world::Process, Arc<RemoteKey>) {
+    let (world, next, process) = two_keys(Mode::Direct).await;
+    let exp = Some(START / 1_000 + days * 86_400);
+    let new = NewKey { exp, ..new_key(&next) };
+    change(&process.context, Change::Add(new)).await.unwrap();
+    promote(&process.context, &next).await.unwrap();
+    (world, process, next)
+}
+
+#[tokio::test]
+async fn an_end_that_an_operator_has_set_stands_and_the_log_warns_as_it_comes_near() {
+    let log = Log::read();
+    let (world, process, next) = ending(400).await;
+    let listed = |keyset: &Keyset| keyset.get(&kid(&next)).unwrap().exp;
+    let end = listed(&world.keyset().await);
+    let mut warned = Vec::new();
+    for day in 1..400 {
+        world.at(day * DAY);
+        process.decider.renew_keyset().await.unwrap();
+        world.ask(&process.decider, &question("1.0.0"), None).await.unwrap();
+        assert_eq!(listed(&world.keyset().await), end);
+        warned.extend(
+            log.with("key_days_left").into_iter().map(|line| line["key_days_left"].as_i64().unwrap()),
+        );
+    }
+    assert_eq!(world.keyset().await.version, 3, "the keyset itself was renewed");
+    // Once a day, and once more where a version of the keyset is new.
+    warned.dedup();
+    assert_eq!(warned, (1..=60).rev().collect::<Vec<_>>());
+    world.at(400 * DAY);
+    assert!(is_later(process.decider.answer(&question("1.0.0"), None, false).await));
+}
+
+#[tokio::test]
+async fn an_end_that_the_service_chose_is_put_off_while_the_key_signs_and_one_of_a_retired_key_is_not() {
+    let (world, next, process) = two_keys(Mode::Direct).await;
+    change(&process.context, Change::Add(NewKey { exp: None, ..new_key(&next) })).await.unwrap();
+    promote(&process.context, &next).await.unwrap();
+    let end = |keyset: &Keyset, key: &RemoteKey| keyset.get(&kid(key)).unwrap().exp;
+    let chosen = end(&world.keyset().await, &next);
+    assert_eq!(chosen, START / 1_000 + 5 * 365 * 86_400);
+    world.at(310 * DAY);
+    process.decider.renew_keyset().await.unwrap();
+    assert!(end(&world.keyset().await, &next) > chosen);
+    let retired = change(&process.context, Change::Retire(kid(&world.key))).await.unwrap();
+    let last = end(&retired.keyset, &world.key);
+    // It signs again, and ends all the same.
+    promote(&process.context, &world.key).await.unwrap();
+    let begun = world.with_keys(Mode::Direct, 3, &[&world.key]);
+    world.ask(&begun.decider, &question("1.0.0"), None).await.unwrap();
+    begun.decider.renew_keyset().await.unwrap();
+    assert_eq!(end(&world.keyset().await, &world.key), last);
 }

@@ -85,7 +85,7 @@ pub async fn publish_signed(
         }
         let text = File { text: pinned.file().to_owned() };
         let active = found.as_ref().and_then(|found| found.value.active.clone());
-        let record = Record { keyset: pinned.keyset().clone(), active, signed: true };
+        let record = Record { keyset: pinned.keyset().clone(), active, signed: true, fixed: Vec::new() };
         let mut batch = Batch::default();
         batch.put(keys::signed_keyset(version), &text, Expect::Absent)?;
         match found {

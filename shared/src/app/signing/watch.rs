@@ -1,0 +1,57 @@
+//! What the log is told of the keyset, once a day: how long it lasts, and what somebody has to see to in time.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::current_keyset::Current;
+
+const DAY: i64 = 86_400;
+/// From so many days before its end on, what nobody renews by itself is told as a warning.
+const SOON: i64 = 60;
+
+/// Which keyset was told of last, and on which day.
+#[derive(Debug)]
+pub(super) struct Watch {
+    day: AtomicI64,
+    version: AtomicU64,
+}
+
+impl Watch {
+    /// Nothing was told yet.
+    pub(super) const fn new() -> Self {
+        Self { day: AtomicI64::new(i64::MIN), version: AtomicU64::new(0) }
+    }
+
+    /// Tells of a keyset, and of the key that signs where it is known, unless that was done today.
+    pub(super) fn tell(&self, current: &Current, kid: Option<&str>, now: i64) {
+        let (day, version) = (now.div_euclid(DAY), current.keyset.version);
+        if self.day.load(Ordering::Relaxed) == day && self.version.load(Ordering::Relaxed) == version {
+            return;
+        }
+        let told = (self.day.swap(day, Ordering::Relaxed), self.version.swap(version, Ordering::Relaxed));
+        if told == (day, version) {
+            // Another request was faster.
+            return;
+        }
+        if let Some(kid) = kid {
+            tell_of_key(current, kid, now);
+        }
+    }
+}
+
+/// A key that is not prolonged is to be followed by another one before it ends.
+fn tell_of_key(current: &Current, kid: &str, now: i64) {
+    let Some(key) = current.keyset.get(kid).filter(|_| current.standing().is_fixed(kid)) else { return };
+    let left = days(key.exp, now);
+    if left <= SOON {
+        tracing::warn!(
+            key.id = kid,
+            key_days_left = left,
+            "the key that signs decisions ends soon, and nobody prolongs it: list the next one and promote it"
+        );
+    }
+}
+
+/// How many whole days are left of what ends then.
+fn days(end: i64, now: i64) -> i64 {
+    end.saturating_sub(now).div_euclid(DAY)
+}
