@@ -90,11 +90,7 @@ impl Decider {
     /// again where it is needed.
     pub async fn warm_up(&self) {
         let _ = self.signing.open().await;
-        if let Ok(keyset) = self.signing.keyset().await {
-            let left = keyset.expires.saturating_sub(self.context.clock.now());
-            // An alarm watches this number.
-            tracing::info!(keyset_days_left = left.div_euclid(86_400), "the keyset is read");
-        }
+        let _ = self.signing.keyset().await;
     }
 
     /// Answers a question; `may_see_restricted` opens channels that look empty to others.

@@ -72,6 +72,7 @@ pub struct Signing {
     keyset: CurrentKeyset,
     budget: Option<Buckets>,
     sign_failed: Pause,
+    renewed: Pause,
     watch: Watch,
 }
 
@@ -117,7 +118,8 @@ impl Signing {
         let budget = scarce.map(|budget| Buckets::new(budget, context.clock.now_ms()));
         let slots = (1..).zip(keys).map(|(number, keys)| Slot::new(context.clone(), keys, number)).collect();
         let keyset = CurrentKeyset::new(context.clone());
-        Self { plan, slots, keyset, budget, sign_failed: Pause::none(), watch: Watch::new(), context }
+        let (sign_failed, renewed, watch) = (Pause::none(), Pause::none(), Watch::new());
+        Self { context, plan, slots, keyset, budget, sign_failed, renewed, watch }
     }
 
     /// Opens the key that signs, so that what is wrong with it is known at the start. Decisions do this by themselves.
@@ -175,13 +177,34 @@ impl Signing {
         self.current().await.map(|_| ())
     }
 
+    /// The keyset, unless it is over: no client accepts what is signed under it then. One that the service renews by itself is
+    /// renewed by the request that finds it so, where nobody has for long.
+    async fn lasting(&self) -> Result<Current, AppError> {
+        let current = self.current().await?;
+        let now_ms = self.context.clock.now_ms();
+        if !current.is_over(self.context.clock.now()) {
+            return Ok(current);
+        }
+        if !current.standing().signed && !self.renewed.holds(now_ms, PAUSE_MS) {
+            self.renewed.begin(now_ms);
+            self.renew().await?;
+            let renewed = self.current().await?;
+            if !renewed.is_over(self.context.clock.now()) {
+                return Ok(renewed);
+            }
+        }
+        let what =
+            format!("version {} of the keyset is over, so no client accepts it", current.keyset.version);
+        Err(AppError::Signer(SignerError::Unavailable(what.into())))
+    }
+
     /// What a decision of this moment about a product is signed with. A key that the keyset does not list, or lists as
     /// revoked, is none; one that is limited to other products leaves this one to another key that is configured.
     pub(crate) async fn ready(&self, product: &ProductId) -> Result<Ready, AppError> {
         let current = self.current().await?;
         let (mut slot, mut open) = self.slot(Some(&current)).await?;
         // Opening may have published another keyset.
-        let keyset = self.current().await?.keyset;
+        let keyset = self.lasting().await?.keyset;
         let now = self.context.clock.now();
         if !usable(&keyset, &open.kid, now)?.allows(product.as_str()) {
             (slot, open) = self.slot_for(&keyset, product, now).await?;

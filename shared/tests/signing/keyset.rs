@@ -219,3 +219,42 @@ async fn an_end_that_the_service_chose_is_put_off_while_the_key_signs_and_one_of
     begun.decider.renew_keyset().await.unwrap();
     assert_eq!(end(&world.keyset().await, &world.key), last);
 }
+
+#[tokio::test]
+async fn the_days_left_of_the_keyset_are_logged_once_a_day_and_it_is_renewed_when_sixty_are_left() {
+    let (log, world) = (Log::read(), World::new().await);
+    let decider = world.decider(Mode::Direct);
+    let mut left = Vec::new();
+    for hour in 0..400 * 24 {
+        world.at(hour * 60 * MINUTE);
+        decider.answer(&question("1.0.0"), None, false).await.unwrap();
+        if hour % 24 == 23 {
+            decider.renew_keyset().await.unwrap();
+        }
+        left.extend(log.with("keyset_days_left"));
+    }
+    assert!(left.iter().all(|line| line["level"] == "INFO"), "nobody has to do anything");
+    let left: Vec<_> = left.iter().map(|line| line["keyset_days_left"].as_i64().unwrap()).collect();
+    assert_eq!(left[..3], [365, 364, 363]);
+    // Once on each of the 401 days, and once for the version that is new, on the day that the old one is told of last.
+    assert_eq!(left.len(), 402);
+    let least = left.iter().position(|days| *days < 60).unwrap();
+    assert_eq!(left[least..least + 3], [59, 365, 364]);
+    assert!(left[least + 1..].iter().all(|days| *days > 60));
+}
+
+#[tokio::test]
+async fn a_keyset_that_is_over_is_renewed_by_the_request_that_finds_it_so() {
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+        world.at(365 * DAY);
+        world.items.set_down(true);
+        assert!(is_later(decider.answer(&question("1.0.0"), None, false).await));
+        world.items.set_down(false);
+        world.at(365 * DAY + MINUTE);
+        world.ask(&decider, &question("1.0.0"), None).await.unwrap();
+        assert_eq!(decider.keyset().await.unwrap().version, 2);
+    }
+}

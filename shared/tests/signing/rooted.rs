@@ -14,12 +14,12 @@ use shared::{
     },
     http::error::ApiError,
     ports::signer::Signer as _,
-    testing::{build, signer::RemoteKey},
+    testing::{build, log::Log, signer::RemoteKey},
 };
 
 use super::{
     rotation::{change, kid, new_key, promote, two_keys},
-    world::{Process, START, World, question, root_kid},
+    world::{NONCE, Process, START, World, is_later, question, root_kid},
 };
 
 const DAY: i64 = 86_400_000;
@@ -248,4 +248,37 @@ async fn a_key_that_does_not_sign_may_be_taken_off_and_one_that_could_not_anyway
         publish_with(&process, (4, &roots.file(&third)), Outage::Accept).await.unwrap();
         publish(&process, 5, &roots.file(&next_of(&third))).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_log_warns_of_the_end_of_a_signed_keyset_and_nothing_is_signed_under_one_that_is_over() {
+    let log = Log::read();
+    let (world, process, roots, first) = rooted().await;
+    let asked = question("1.0.0");
+    let mut warned = Vec::new();
+    for day in 0..365 {
+        world.at(day * DAY);
+        process.decider.renew_keyset().await.unwrap();
+        world.ask(&process.decider, &asked, None).await.unwrap();
+        let told = log.with("keyset_days_left");
+        warned.extend(told.into_iter().filter(|line| line["level"] == "WARN"));
+    }
+    let days: Vec<_> = warned.iter().map(|line| line["keyset_days_left"].as_i64().unwrap()).collect();
+    assert_eq!(days, (1..=60).rev().collect::<Vec<_>>(), "once a day");
+    assert!(warned[0]["message"].as_str().unwrap().contains("have them sign the next version"));
+    let before = world.key.signed();
+    world.at(365 * DAY);
+    for nonce in [None, Some(NONCE)] {
+        let refused = process.decider.answer(&asked, nonce, false).await;
+        let reason = std::error::Error::source(refused.as_ref().unwrap_err());
+        let reason = reason.and_then(std::error::Error::source).unwrap().to_string();
+        assert!(reason.contains("the keyset is over"), "{reason}");
+        assert!(is_later(refused));
+    }
+    assert_eq!(world.key.signed(), before);
+    assert_eq!(log.with("keyset_days_left")[0]["level"], "ERROR");
+    assert_eq!(*process.decider.keyset().await.unwrap(), first, "it is shown as it is");
+    let lasting = Keyset { expires: first.expires + 365 * 86_400, ..next_of(&first) };
+    publish(&process, 2, &roots.file(&lasting)).await.unwrap();
+    world.ask(&process.decider, &asked, None).await.unwrap();
 }

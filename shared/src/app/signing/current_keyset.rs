@@ -35,6 +35,11 @@ pub(super) struct Current {
 }
 
 impl Current {
+    /// Whether clients refuse it, and with it everything that is signed under it.
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        now >= self.keyset.expires
+    }
+
     /// What decides whether it goes on as it is.
     pub(super) fn standing(&self) -> Standing<'_> {
         Standing { keyset: &self.keyset, signed: self.signed, fixed: &self.fixed }

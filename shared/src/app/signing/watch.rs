@@ -7,6 +7,8 @@ use super::current_keyset::Current;
 const DAY: i64 = 86_400;
 /// From so many days before its end on, what nobody renews by itself is told as a warning.
 const SOON: i64 = 60;
+/// With so many days left or fewer, a renewal that was due long ago has not come about.
+const OVERDUE: i64 = 30;
 
 /// Which keyset was told of last, and on which day.
 #[derive(Debug)]
@@ -32,9 +34,28 @@ impl Watch {
             // Another request was faster.
             return;
         }
+        tell_of_keyset(current, now);
         if let Some(kid) = kid {
             tell_of_key(current, kid, now);
         }
+    }
+}
+
+/// Alarms watch this number: see `infra/monitoring.yaml`.
+fn tell_of_keyset(current: &Current, now: i64) {
+    let (keyset_days_left, signed) = (days(current.keyset.expires, now), current.standing().signed);
+    if current.is_over(now) {
+        tracing::error!(
+            keyset_days_left,
+            "the keyset is over: clients refuse it, and nothing is signed under it"
+        );
+    } else if signed && keyset_days_left <= SOON {
+        let what = "the keyset ends soon, and root keys alone renew it: have them sign the next version, and publish it";
+        tracing::warn!(keyset_days_left, "{what}");
+    } else if keyset_days_left <= OVERDUE {
+        tracing::warn!(keyset_days_left, "the keyset ends soon, though it was to be renewed long ago");
+    } else {
+        tracing::info!(keyset_days_left, "the keyset is read");
     }
 }
 
