@@ -118,7 +118,7 @@ impl Signing {
         let budget = scarce.map(|budget| Buckets::new(budget, context.clock.now_ms()));
         let slots = (1..).zip(keys).map(|(number, keys)| Slot::new(context.clone(), keys, number)).collect();
         let keyset = CurrentKeyset::new(context.clone());
-        let (sign_failed, renewed, watch) = (Pause::none(), Pause::none(), Watch::new());
+        let (sign_failed, renewed, watch) = (Pause::none(), Pause::none(), Watch::new(budget.is_some()));
         Self { context, plan, slots, keyset, budget, sign_failed, renewed, watch }
     }
 

@@ -74,6 +74,10 @@ impl Visit for Line {
         self.0.insert(field.name().to_owned(), value.into());
     }
 
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.0.insert(field.name().to_owned(), value.into());
     }

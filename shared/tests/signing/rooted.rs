@@ -282,3 +282,23 @@ async fn the_log_warns_of_the_end_of_a_signed_keyset_and_nothing_is_signed_under
     publish(&process, 2, &roots.file(&lasting)).await.unwrap();
     world.ask(&process.decider, &asked, None).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_remote_key_that_signs_directly_warns_once_of_a_signed_keyset_that_asks_for_nonces() {
+    let (world, process, roots, first) = rooted().await;
+    let asking = Keyset { nonces: true, ..next_of(&first) };
+    publish(&process, 2, &roots.file(&asking)).await.unwrap();
+    let log = Log::read();
+    let direct = world.within_the_budget(3, &[&world.key]);
+    let free = world.with_keys(Mode::Direct, 4, &[&world.key]);
+    let delegating = world.with_keys(Mode::Delegated, 5, &[&world.key]);
+    for (process, warnings) in [(direct, 1), (free, 0), (delegating, 0)] {
+        for day in 0..3 {
+            world.at(day * DAY);
+            world.ask(&process.decider, &question("1.0.0"), Some(NONCE)).await.unwrap();
+        }
+        let told = log.with("nonces");
+        assert_eq!(told.len(), warnings, "{told:?}");
+        assert!(told.iter().all(|line| line["level"] == "WARN"), "{told:?}");
+    }
+}

@@ -15,12 +15,13 @@ const OVERDUE: i64 = 30;
 pub(super) struct Watch {
     day: AtomicI64,
     version: AtomicU64,
+    scarce: bool,
 }
 
 impl Watch {
-    /// Nothing was told yet.
-    pub(super) const fn new() -> Self {
-        Self { day: AtomicI64::new(i64::MIN), version: AtomicU64::new(0) }
+    /// Nothing was told yet; `scarce` where each signature draws on a budget.
+    pub(super) const fn new(scarce: bool) -> Self {
+        Self { day: AtomicI64::new(i64::MIN), version: AtomicU64::new(0), scarce }
     }
 
     /// Tells of a keyset, and of the key that signs where it is known, unless that was done today.
@@ -33,6 +34,9 @@ impl Watch {
         if told == (day, version) {
             // Another request was faster.
             return;
+        }
+        if told.1 != version && self.scarce && current.keyset.nonces {
+            tell_of_nonces();
         }
         tell_of_keyset(current, now);
         if let Some(kid) = kid {
@@ -57,6 +61,16 @@ fn tell_of_keyset(current: &Current, now: i64) {
     } else {
         tracing::info!(keyset_days_left, "the keyset is read");
     }
+}
+
+/// Where root keys have signed the keyset, the service cannot put `nonces` right by itself.
+fn tell_of_nonces() {
+    tracing::warn!(
+        nonces = true,
+        "the keyset tells clients to send nonces, so nothing is remembered for them and each answer draws on the part of \
+         the signing budget that is for what anybody can invent: have root keys sign one with `nonces` false, or set \
+         `signing.mode` to `delegated`"
+    );
 }
 
 /// A key that is not prolonged is to be followed by another one before it ends.
