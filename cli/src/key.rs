@@ -79,6 +79,12 @@ pub(crate) enum KeyCommand {
         #[arg(long, value_name = "KEYSET")]
         into: Option<PathBuf>,
     },
+    /// Begin the next epoch, and change nothing else: clients count `seq` anew, as after records were restored.
+    RaiseEpoch {
+        /// Write it into this keyset, which root keys are to sign, and ask nobody.
+        #[arg(long, value_name = "KEYSET")]
+        into: Option<PathBuf>,
+    },
     /// Write the keyset to a file, as clients pin it.
     Export {
         /// The new file.
@@ -151,6 +157,10 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
         KeyCommand::Retire { kid, into: None, .. } => shown(context, change(&kid, "retire")).await,
         KeyCommand::Revoke { kid, into: Some(file) } => draft::revoke(context, &file, &kid),
         KeyCommand::Revoke { kid, into: None } => shown(context, change(&kid, "revoke")).await,
+        KeyCommand::RaiseEpoch { into: Some(file) } => draft::raise_epoch(context, &file),
+        KeyCommand::RaiseEpoch { into: None } => {
+            shown(context, Call::post_nothing(&["v1", "keys", "raise-epoch"])).await
+        }
         KeyCommand::Export { file, next } => export(context, &file, next).await,
         KeyCommand::Publish { file, force } => publish(context, &file, force).await,
     }

@@ -90,6 +90,13 @@ pub(super) fn revoke(context: &Context, file: &Path, kid: &str) -> Result<(), Fa
     done(context, file, &keyset)
 }
 
+/// Begins the next epoch.
+pub(super) fn raise_epoch(context: &Context, file: &Path) -> Result<(), Failure> {
+    let mut keyset = read(file)?;
+    keyset.epoch = keyset.epoch.saturating_add(1);
+    done(context, file, &keyset)
+}
+
 fn listed<'a>(keyset: &'a mut Keyset, kid: &str) -> Result<&'a mut KeysetKey, Failure> {
     let key = keyset.keys.iter_mut().find(|key| key.kid == kid);
     key.ok_or_else(|| Failure::usage(format!("the keyset does not list `{kid}`")))

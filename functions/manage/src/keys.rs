@@ -30,6 +30,7 @@ use crate::Ports;
 pub(crate) fn router() -> Router<Ports> {
     Router::new()
         .route("/v1/keys", get(list).post(add))
+        .route("/v1/keys/raise-epoch", post(raise_epoch))
         .route("/v1/keys/{kid}/promote", post(promote))
         .route("/v1/keys/{kid}/retire", post(retire))
         .route("/v1/keys/{kid}/revoke", post(revoke))
@@ -175,6 +176,20 @@ async fn revoke(
     body: OptionalJsonBytes,
 ) -> Result<Json<Value>, ApiError> {
     change(state, caller, body, Change::Revoke(kid)).await
+}
+
+async fn raise_epoch(
+    state: State<Ports>,
+    caller: Authenticated,
+    body: OptionalJsonBytes,
+) -> Result<Json<Value>, ApiError> {
+    let Json(mut shown) = change(state, caller, body, Change::RaiseEpoch).await?;
+    if let Value::Object(members) = &mut shown {
+        let pinned =
+            "clients that pinned the keyset by hand refuse every decision until they have this version";
+        members.insert("warnings".to_owned(), json!([pinned]));
+    }
+    Ok(Json(shown))
 }
 
 async fn change(

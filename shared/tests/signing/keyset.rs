@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use decision::keyset::{Keyset, KeysetKey};
+use decision::{
+    keyset::{Keyset, KeysetKey},
+    verify,
+};
 use shared::{
     app::{
+        audit,
         keyset::{Change, NewKey},
         signing::Mode,
     },
@@ -13,7 +17,7 @@ use shared::{
 
 use super::{
     rotation::{change, kid, new_key, promote, two_keys},
-    world::{MINUTE, NONCE, START, World, delegation, is_later, question},
+    world::{MINUTE, NONCE, START, World, delegation, expected, is_later, question},
 };
 
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -48,6 +52,36 @@ async fn an_epoch_that_another_process_raises_is_in_every_decision_as_soon_as_in
             assert_eq!(world.verified(&signed, &asked, nonce).await.payload.epoch, 7);
         }
         assert_eq!(*decider.keyset().await.unwrap(), raised);
+    }
+}
+
+#[tokio::test]
+async fn raising_the_epoch_changes_nothing_else_and_clients_count_seq_anew() {
+    for mode in MODES {
+        let world = World::new().await;
+        let decider = world.decider(mode);
+        let asked = question("1.0.0");
+        let before = world.ask(&decider, &asked, None).await.unwrap();
+        let known = world.keyset().await;
+        // Clients have seen what was published after the moment to which the records were restored.
+        let client = verify::Expected {
+            stored: Some(verify::Stored { epoch: 1, seq: 1_000 }),
+            ..expected(&asked, None, START / 1_000)
+        };
+        let refused = verify::verify(&before.token, &known, &client).unwrap_err();
+        assert_eq!(refused.code(), "REPLAYED");
+        let raised = change(&world.context, Change::RaiseEpoch).await.unwrap().keyset;
+        assert_eq!(raised, Keyset { version: 2, epoch: 2, ..known });
+        let after = decider.answer(&asked, None, false).await.unwrap();
+        let believed = verify::verify(&after.token, &raised, &client).unwrap();
+        assert_eq!((believed.payload.epoch, believed.payload.seq < 1_000), (2, true), "{mode:?}");
+        assert_eq!(verify::verify(&before.token, &raised, &client).unwrap_err().code(), "EPOCH");
+        // Again is once more: somebody may have seen a higher one.
+        assert_eq!(change(&world.context, Change::RaiseEpoch).await.unwrap().keyset.epoch, 3);
+        let kind = Some("keyset.published".into());
+        let filter = audit::Filter { kind, limit: 10, ..audit::Filter::default() };
+        let told = audit::list(&world.context, &filter).await.unwrap().0;
+        assert!(told.iter().any(|entry| entry.subject == "keyset/2" && entry.actor.is_some()), "{told:?}");
     }
 }
 

@@ -155,9 +155,12 @@ async fn what_clients_would_refuse_is_refused_with_the_rule() {
 async fn where_root_keys_sign_the_keyset_nothing_else_changes_it() {
     let (world, process, _, first) = rooted().await;
     let next = RemoteKey::fresh(Alg::EdDsa);
-    for wanted in
-        [Change::Add(new_key(&next)), Change::Retire(kid(&world.key)), Change::Revoke(kid(&world.key))]
-    {
+    for wanted in [
+        Change::Add(new_key(&next)),
+        Change::Retire(kid(&world.key)),
+        Change::Revoke(kid(&world.key)),
+        Change::RaiseEpoch,
+    ] {
         let refused = change(&process.context, wanted).await.map(|record| (record, true));
         assert_eq!(refusal(refused), conflict());
     }

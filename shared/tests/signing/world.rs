@@ -222,7 +222,12 @@ pub(crate) fn judged(
     nonce: Option<&str>,
     now: i64,
 ) -> Result<verify::Verified, verify::Refusal> {
-    let expected = verify::Expected {
+    verify::verify(&signed.token, keyset, &expected(question, nonce, now))
+}
+
+/// What a client expects that has seen nothing before.
+pub(crate) fn expected(question: &Question, nonce: Option<&str>, now: i64) -> verify::Expected {
+    verify::Expected {
         now,
         issuer: build::settings().base_url,
         product_id: question.product_id.to_string(),
@@ -236,8 +241,7 @@ pub(crate) fn judged(
         max_artifact_bytes: 1 << 40,
         allow_loopback_http: false,
         installer_types: Vec::new(),
-    };
-    verify::verify(&signed.token, keyset, &expected)
+    }
 }
 
 /// A question about the product, by a client on this version.

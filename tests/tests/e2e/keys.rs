@@ -291,6 +291,35 @@ async fn a_stolen_key_whose_next_one_was_not_listed_is_revoked_by_force() {
 }
 
 #[tokio::test]
+async fn the_epoch_is_raised_alone_by_a_command_or_where_root_keys_sign_by_a_file() {
+    let server = Server::start();
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    let product = api.product("restored").await;
+    desk.ok(&["key", "export", "keyset.json"]);
+    let before = desk.ok(&["key", "list"]);
+    let raised = desk.ok(&["key", "raise-epoch"]);
+    assert_eq!((&raised["version"], &raised["epoch"]), (&json!(2), &json!(2)));
+    assert_eq!(raised["keys"], before["keys"]);
+    assert!(raised["warnings"].to_string().contains("pinned the keyset by hand"), "{raised}");
+    // Whoever has pinned it by hand has to have the new one.
+    desk.refused(&Desk::check(&product, "keyset.json"));
+    desk.ok(&["key", "export", "keyset.json"]);
+    desk.ok(&Desk::check(&product, "keyset.json"));
+    desk.signed("2.keyset");
+    desk.ok(&["key", "publish", "2.keyset"]);
+    assert_eq!(desk.refused(&["key", "raise-epoch"]), (5, "KEY_CONFLICT".into()));
+    desk.ok(&["key", "export", "keyset.json", "--next"]);
+    let draft = desk.ok(&["key", "raise-epoch", "--into", "keyset.json"]);
+    assert_eq!(draft, json!({ "version": 3, "epoch": 3 }));
+    desk.signed("3.keyset");
+    let shipped = Desk::check(&product, "2.keyset");
+    desk.ok(&shipped);
+    desk.ok(&["key", "publish", "3.keyset"]);
+    desk.ok(&shipped);
+    assert_eq!(payload(&api.decide(&product, "1.0.0", json!({})).await)["epoch"], 3);
+}
+
+#[tokio::test]
 async fn where_root_keys_sign_a_key_is_retired_by_a_file_and_clients_notice_nothing() {
     let server = Server::start_with(TWO_KEYS);
     let (api, desk) = (server.admin(), Desk::at(&server));
@@ -331,6 +360,7 @@ async fn keys_are_for_administrators_of_the_whole_deployment() {
         format!("/v1/keys/{kid}/promote"),
         format!("/v1/keys/{kid}/retire"),
         format!("/v1/keys/{kid}/revoke"),
+        "/v1/keys/raise-epoch".to_owned(),
     ] {
         server.anonymous().post_empty(&path).await.refused(401, "UNAUTHORIZED");
         reader.post_empty(&path).await.refused(403, "FORBIDDEN");

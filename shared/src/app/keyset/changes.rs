@@ -46,6 +46,8 @@ pub enum Change {
     Retire(String),
     /// Nothing that a key has signed is to be believed any more: the next epoch begins.
     Revoke(String),
+    /// The next epoch begins, and nothing else: clients count `seq` anew, as they have to after records were restored.
+    RaiseEpoch,
 }
 
 /// Publishes the next version of the keyset.
@@ -100,6 +102,7 @@ fn apply(context: &Context, mut record: Record, change: &Change) -> Result<Recor
             key.revoked = true;
             record.keyset.epoch = record.keyset.epoch.saturating_add(1);
         }
+        Change::RaiseEpoch => record.keyset.epoch = record.keyset.epoch.saturating_add(1),
     }
     Ok(record)
 }
