@@ -39,7 +39,7 @@ pub(crate) enum KeyCommand {
         /// From when on clients take it (RFC 3339); without this at once.
         #[arg(long, value_name = "TIME")]
         not_before: Option<String>,
-        /// Until when clients take it (RFC 3339); without this five years.
+        /// Until when clients take it (RFC 3339), which stands; without this five years, put off while it signs.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
         /// A product that it may sign for; may be repeated; without this all.
@@ -63,12 +63,24 @@ pub(crate) enum KeyCommand {
         /// The key id.
         #[arg(allow_hyphen_values = true)]
         kid: String,
+        /// Write it into this keyset, which root keys are to sign, and ask nobody.
+        #[arg(long, value_name = "KEYSET")]
+        into: Option<PathBuf>,
+        /// Until when clients take it, in that keyset (RFC 3339); without this a week.
+        #[arg(long, value_name = "TIME", requires = "into")]
+        expires_at: Option<String>,
     },
     /// Have clients believe nothing that a key has signed or signs; the next epoch begins.
     Revoke {
         /// The key id.
         #[arg(allow_hyphen_values = true)]
         kid: String,
+        /// Write it into this keyset, which root keys are to sign, and ask nobody.
+        #[arg(long, value_name = "KEYSET")]
+        into: Option<PathBuf>,
+    },
+    /// Begin the next epoch, and change nothing else: clients count `seq` anew, as after records were restored.
+    RaiseEpoch {
         /// Write it into this keyset, which root keys are to sign, and ask nobody.
         #[arg(long, value_name = "KEYSET")]
         into: Option<PathBuf>,
@@ -85,6 +97,9 @@ pub(crate) enum KeyCommand {
     Publish {
         /// `N.keyset`, as `bp root sign` makes it.
         file: PathBuf,
+        /// Even where the key that signs could not go on under it: there is no decision until another one is promoted.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -136,11 +151,18 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
             let call = change(&kid, "promote").repeatable().query("force", force.then_some("true"));
             shown(context, call).await
         }
-        KeyCommand::Retire { kid } => shown(context, change(&kid, "retire")).await,
+        KeyCommand::Retire { kid, into: Some(file), expires_at } => {
+            draft::retire(context, &file, &kid, expires_at.as_deref())
+        }
+        KeyCommand::Retire { kid, into: None, .. } => shown(context, change(&kid, "retire")).await,
         KeyCommand::Revoke { kid, into: Some(file) } => draft::revoke(context, &file, &kid),
         KeyCommand::Revoke { kid, into: None } => shown(context, change(&kid, "revoke")).await,
+        KeyCommand::RaiseEpoch { into: Some(file) } => draft::raise_epoch(context, &file),
+        KeyCommand::RaiseEpoch { into: None } => {
+            shown(context, Call::post_nothing(&["v1", "keys", "raise-epoch"])).await
+        }
         KeyCommand::Export { file, next } => export(context, &file, next).await,
-        KeyCommand::Publish { file } => publish(context, &file).await,
+        KeyCommand::Publish { file, force } => publish(context, &file, force).await,
     }
 }
 
@@ -186,10 +208,11 @@ async fn export(context: &Context, file: &Path, next: bool) -> Result<(), Failur
     Ok(())
 }
 
-async fn publish(context: &Context, file: &Path) -> Result<(), Failure> {
+async fn publish(context: &Context, file: &Path, force: bool) -> Result<(), Failure> {
     let text = read_text(file)?;
     let trusted = decision::root::TrustedKeyset::pin(text.as_bytes())
         .map_err(|error| Failure::usage(format!("`{}`: {}", file.display(), with_sources(&error))))?;
     let name = format!("{}.keyset", trusted.keyset().version);
-    shown(context, Call::put_text(&["v1", "keyset", &name], text)).await
+    let call = Call::put_text(&["v1", "keyset", &name], text).query("force", force.then_some("true"));
+    shown(context, call).await
 }

@@ -9,6 +9,7 @@ pub mod build;
 pub mod fetcher;
 pub mod gate;
 pub mod items;
+pub mod log;
 pub mod objects;
 pub mod signer;
 pub mod tasks;

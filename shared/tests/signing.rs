@@ -16,6 +16,8 @@ mod delegated;
 mod direct;
 #[path = "signing/fleet.rs"]
 mod fleet;
+#[path = "signing/floods.rs"]
+mod floods;
 #[path = "signing/keyset.rs"]
 mod keyset;
 #[path = "signing/limits.rs"]
@@ -30,5 +32,7 @@ mod rooted;
 mod rotation;
 #[path = "signing/rotation_races.rs"]
 mod rotation_races;
+#[path = "signing/rotation_scarce.rs"]
+mod rotation_scarce;
 #[path = "signing/world.rs"]
 mod world;

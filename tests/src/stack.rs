@@ -189,7 +189,14 @@ impl World {
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
         more.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        more.extend(settings::signing_mode().map(|mode| ("BP_SIGNING__MODE".to_owned(), mode)));
+        if let Some(mode) = settings::signing_mode() {
+            more.insert("BP_SIGNING__MODE".to_owned(), mode);
+            // Tests ask about versions that nobody has released, more of them than are signed of what can be invented.
+            let budget = [("PER_SECOND", "1000"), ("BURST", "10000")];
+            more.extend(
+                budget.map(|(name, value)| (format!("BP_SIGNING__BUDGET__{name}"), value.to_owned())),
+            );
+        }
         more
     }
 }

@@ -16,6 +16,9 @@ use crate::failure::Failure;
 const LIFETIME: i64 = 5 * 365 * 86_400;
 /// For clients whose clocks are behind, in seconds.
 const LATE: i64 = 300;
+/// How long a key that retires is listed where nothing else is said, in seconds: a week. Its last decision ends two days
+/// after another key was promoted at most, however the service is configured; the rest is for the ceremony.
+const RETIREMENT: i64 = 7 * 86_400;
 
 /// Makes an exported keyset the beginning of the next version, which is good for a year.
 pub(super) fn begin(file: &Path) -> Result<(), Failure> {
@@ -38,6 +41,8 @@ pub(super) fn add(
         return Err(Failure::usage("the key is listed already"));
     }
     let now = clock::now();
+    // As the service does: those that are over are of no use, and one that was revoked cannot come back.
+    keyset.keys.retain(|key| key.revoked || key.exp > now);
     let nbf = time(not_before)?.unwrap_or_else(|| now.saturating_sub(LATE));
     let exp = time(expires_at)?.unwrap_or_else(|| now.saturating_add(LIFETIME));
     if exp <= now.max(nbf) {
@@ -48,17 +53,53 @@ pub(super) fn add(
     done(context, file, &keyset)
 }
 
+/// Lists a key until its last decision has ended, and no longer. Another one is to have been promoted before.
+pub(super) fn retire(
+    context: &Context,
+    file: &Path,
+    kid: &str,
+    expires_at: Option<&str>,
+) -> Result<(), Failure> {
+    let (mut keyset, now) = (read(file)?, clock::now());
+    let end = time(expires_at)?.unwrap_or_else(|| now.saturating_add(RETIREMENT));
+    if end <= now {
+        return Err(Failure::usage("--expires-at: expected a time to come"));
+    }
+    ends(listed(&mut keyset, kid)?, end)?;
+    done(context, file, &keyset)
+}
+
+/// Has a key end, if it does not sooner.
+fn ends(key: &mut KeysetKey, end: i64) -> Result<(), Failure> {
+    if key.revoked {
+        return Err(Failure::usage("the key is revoked"));
+    }
+    key.exp = key.exp.min(end);
+    Ok(())
+}
+
 /// Revokes a key, and begins the next epoch.
 pub(super) fn revoke(context: &Context, file: &Path, kid: &str) -> Result<(), Failure> {
     let mut keyset = read(file)?;
-    let key = keyset.keys.iter_mut().find(|key| key.kid == kid);
-    let key = key.ok_or_else(|| Failure::usage(format!("`{}` does not list `{kid}`", file.display())))?;
+    let key = listed(&mut keyset, kid)?;
     if key.revoked {
         return Err(Failure::usage("the key is revoked already"));
     }
     key.revoked = true;
     keyset.epoch = keyset.epoch.saturating_add(1);
     done(context, file, &keyset)
+}
+
+/// Begins the next epoch.
+pub(super) fn raise_epoch(context: &Context, file: &Path) -> Result<(), Failure> {
+    let mut keyset = read(file)?;
+    keyset.epoch = keyset.epoch.saturating_add(1);
+    done(context, file, &keyset)
+}
+
+fn listed<'a>(keyset: &'a mut Keyset, kid: &str) -> Result<&'a mut KeysetKey, Failure> {
+    let key = keyset.keys.iter_mut().find(|key| key.kid == kid);
+    key.ok_or_else(|| Failure::usage(format!("the keyset does not list `{kid}`")))
 }
 
 fn done(context: &Context, file: &Path, keyset: &Keyset) -> Result<(), Failure> {
@@ -83,4 +124,21 @@ fn read(file: &Path) -> Result<Keyset, Failure> {
 fn write(file: &Path, keyset: &Keyset) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(keyset).map_err(|error| Failure::usage(error.to_string()))?;
     std::fs::write(file, text + "\n").map_err(Failure::file(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_retires_ends_at_the_time_or_when_it_did_anyway_and_a_revoked_one_does_not_retire() {
+        let mut key = KeysetKey::new(PublicKey::from_ed25519([9; 32]), 0, 1_000, vec!["*".into()]);
+        ends(&mut key, 600).unwrap();
+        assert_eq!(key.exp, 600);
+        ends(&mut key, 900).unwrap();
+        assert_eq!(key.exp, 600);
+        key.revoked = true;
+        assert!(ends(&mut key, 500).is_err());
+        assert_eq!(key.exp, 600);
+    }
 }

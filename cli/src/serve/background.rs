@@ -48,8 +48,10 @@ async fn sweeps(service: &Embedded) {
     }
 }
 
-/// Renews the keyset long before it ends: clients refuse every decision under one that is over.
+/// Renews the keyset long before it ends: clients refuse every decision under one that is over. Where root keys sign it, the
+/// log is told in time.
 async fn renewals(service: &Embedded) {
+    service.decider.warm_up().await;
     loop {
         // The start has looked at it already.
         tokio::time::sleep(DAY).await;

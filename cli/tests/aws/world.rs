@@ -202,7 +202,7 @@ impl World {
         self.clock.advance(100);
         let jwk = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": NEXT_KEY, "alg": "EdDSA" });
         let jwk: Jwk = serde_json::from_value(jwk).unwrap();
-        let exp = NOW / 1_000 + 100_000_000;
+        let exp = Some(NOW / 1_000 + 100_000_000);
         let key = PublicKey::try_from(&jwk).unwrap();
         let next = Change::Add(NewKey { key, nbf: None, exp, products: Vec::new() });
         keyset::change(context, &self.caller, &next).await.unwrap();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::{
     app::{
         error::AppError,
-        keyset::{self, Change, NewKey, Record},
+        keyset::{self, Change, NewKey, Outage, Record},
     },
     domain::token::Scope,
     http::{
@@ -27,12 +27,10 @@ use shared::{
 
 use crate::Ports;
 
-/// How long a key is listed where nothing else is said, in seconds: five years.
-const LIFETIME: i64 = 5 * 365 * 86_400;
-
 pub(crate) fn router() -> Router<Ports> {
     Router::new()
         .route("/v1/keys", get(list).post(add))
+        .route("/v1/keys/raise-epoch", post(raise_epoch))
         .route("/v1/keys/{kid}/promote", post(promote))
         .route("/v1/keys/{kid}/retire", post(retire))
         .route("/v1/keys/{kid}/revoke", post(revoke))
@@ -63,8 +61,8 @@ impl Request {
             text.as_ref().map(|text| read(text).ok_or_else(|| ApiError::invalid(member, rule))).transpose()
         };
         let nbf = time("not_before", &self.not_before)?;
-        let exp = time("expires_at", &self.expires_at)?.unwrap_or_else(|| now.saturating_add(LIFETIME));
-        if exp <= now.max(nbf.unwrap_or(now)) {
+        let exp = time("expires_at", &self.expires_at)?;
+        if exp.is_some_and(|exp| exp <= now.max(nbf.unwrap_or(now))) {
             return Err(ApiError::invalid("expires_at", "expected a time to come, after `not_before`"));
         }
         let products = self.products.iter().flatten().map(|text| text::read("products", text));
@@ -180,6 +178,20 @@ async fn revoke(
     change(state, caller, body, Change::Revoke(kid)).await
 }
 
+async fn raise_epoch(
+    state: State<Ports>,
+    caller: Authenticated,
+    body: OptionalJsonBytes,
+) -> Result<Json<Value>, ApiError> {
+    let Json(mut shown) = change(state, caller, body, Change::RaiseEpoch).await?;
+    if let Value::Object(members) = &mut shown {
+        let pinned =
+            "clients that pinned the keyset by hand refuse every decision until they have this version";
+        members.insert("warnings".to_owned(), json!([pinned]));
+    }
+    Ok(Json(shown))
+}
+
 async fn change(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
@@ -195,12 +207,15 @@ async fn publish(
     State(ports): State<Ports>,
     Authenticated(caller): Authenticated,
     Path(file): Path<String>,
+    RawQuery(raw): RawQuery,
     JsonBytes(bytes): JsonBytes,
 ) -> Result<Response, ApiError> {
     caller.need(Scope::AdminWrite)?;
+    let forced = Parameters::read(raw.as_deref(), &["force"])?.parse("force")?.unwrap_or(false);
+    let outage = if forced { Outage::Accept } else { Outage::Refuse };
     let version = file.strip_suffix(".keyset").ok_or(AppError::NotFound)?;
     let version: u64 = text::read_path(version)?;
-    let (record, fresh) = keyset::publish_signed(&ports.context, &caller, version, &bytes).await?;
+    let (record, fresh) = keyset::publish_signed(&ports.context, &caller, (version, &bytes), outage).await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view(&record))).into_response())
 }
@@ -219,7 +234,7 @@ mod tests {
             let products = products.iter().map(|&product| product.to_owned()).collect();
             let keys = vec![KeysetKey::new(key, 0, 1, products)];
             let keyset = Keyset { v: 1, version: 1, epoch: 1, expires: 1, nonces: false, keys };
-            Record { keyset, active: Some(kid.clone()), signed: false }
+            Record { keyset, active: Some(kid.clone()), signed: false, fixed: Vec::new() }
         };
         let (every, few) = (record(&["*"]), record(&["one", "two"]));
         let here = [kid.clone()];

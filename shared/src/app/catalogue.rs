@@ -19,6 +19,7 @@ use super::{
 };
 use crate::domain::{
     catalogue::Catalogue,
+    decide::Question,
     ids::ArtifactId,
     names::{Channel, ProductId, TenantId},
     policy::{Policy, PolicyStack},
@@ -70,6 +71,16 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether everything that a question names is there: the product, the version as it was released in any channel, and
+    /// the channel and the tenant where it names them. What anybody can invent is not.
+    pub fn know(&self, question: &Question) -> bool {
+        let Some(product) = &self.product else { return false };
+        let channel = question.channel.as_ref();
+        channel.is_none_or(|channel| product.catalogue.channel(channel).is_some())
+            && (question.tenant_id.is_none() || self.tenant.is_some())
+            && product.catalogue.has_version(&question.current_version)
+    }
+
     /// The policies that bear on a product's questions.
     pub fn policies<'a>(&'a self, product: &ProductId) -> PolicyStack<'a> {
         PolicyStack {

@@ -92,11 +92,7 @@ impl Decider {
     pub async fn warm_up(&self) {
         warm_up::bounded(async {
             let _ = self.signing.open().await;
-            if let Ok(keyset) = self.signing.keyset().await {
-                let left = keyset.expires.saturating_sub(self.context.clock.now());
-                // An alarm watches this number.
-                tracing::info!(keyset_days_left = left.div_euclid(86_400), "the keyset is read");
-            }
+            let _ = self.signing.keyset().await;
         })
         .await;
     }
@@ -115,8 +111,7 @@ impl Decider {
         let facts = self.catalogues.facts(&question.product_id, question.tenant_id.as_ref()).await?;
         let ready = self.signing.ready(&question.product_id).await?;
         let answer = decide::decide(&world(&facts, question, may_see_restricted), question, ready.now);
-        let known = nonce.is_none() && facts.product.is_some();
-        let share = if known { Share::Known } else { Share::Other };
+        let share = self.share(&facts, question, nonce);
         let case = Case { question, answer: &answer, seq: facts.seq, share, ready: &ready };
         match nonce {
             Some(_) => Ok(self.signed(case, nonce).await?.signed),
@@ -124,10 +119,27 @@ impl Decider {
         }
     }
 
-    /// An answer that serves everybody with the same question: signed once, and again after half of its life.
+    /// Which part of the budget and of the memory a question draws on. Where signing is free, inventions cost so little that
+    /// it is enough to keep those about products that there are not apart.
+    fn share(&self, facts: &Facts, question: &Question, nonce: Option<&str>) -> Share {
+        let known = match nonce {
+            Some(_) => false,
+            None if self.signing.is_scarce() => facts.know(question),
+            None => facts.product.is_some(),
+        };
+        if known { Share::Known } else { Share::Other }
+    }
+
+    /// An answer that serves everybody with the same question: signed once, and again after half of its life. Until then
+    /// clients are served what a key has signed that signs no more, if they believe it still.
     async fn of_class(&self, case: Case<'_>) -> Result<Signed, AppError> {
-        let class = Class::of(case.question, case.answer, case.seq, case.ready);
-        let known = self.memory.recall(case.share, &class, case.ready.now);
+        let ready = (case.ready, self.signing.is_scarce());
+        let class = Class::of(case.question, case.answer, case.seq, ready);
+        let recall = |now: i64| {
+            let believed = |known: &Remembered| case.ready.believed(&known.kid, &case.question.product_id);
+            self.memory.recall(case.share, &class, |known| known.is_good(now) && believed(known))
+        };
+        let known = recall(case.ready.now);
         if let Some(fresh) = known.as_ref().filter(|known| known.is_fresh(case.ready.now)) {
             return Ok(fresh.signed.clone());
         }
@@ -142,10 +154,12 @@ impl Decider {
         };
         // Whoever was waited for has signed it, or has found that it cannot be signed.
         let now = self.context.clock.now();
-        let known = self.memory.recall(case.share, &class, now);
-        match known {
+        match recall(now) {
             Some(known) if known.is_fresh(now) => Ok(known.signed),
-            Some(good) => Ok(self.signed_and_kept(case, class).await.unwrap_or(good.signed)),
+            Some(good) => {
+                let again = Case { share: case.share.again(), ..case };
+                Ok(self.signed_and_kept(again, class).await.unwrap_or(good.signed))
+            }
             None => self.signed_and_kept(case, class).await,
         }
     }
@@ -174,7 +188,8 @@ impl Decider {
         let signed = Signed { payload_json: payload_json.into(), token: token.into() };
         // A token outlives neither itself nor the delegation that it carries.
         let end = payload.exp.min(ready.hand.end);
-        Ok(Remembered { signed, iat, fresh_until: iat.saturating_add(lifetime / 2).min(end), end })
+        let kid = Arc::clone(&ready.hand.kid);
+        Ok(Remembered { signed, kid, iat, fresh_until: iat.saturating_add(lifetime / 2).min(end), end })
     }
 
     /// The payload of an answer, without id, times and nonce.

@@ -15,7 +15,7 @@ mod signed;
 
 pub use self::{
     changes::{Change, NewKey, change, promote},
-    signed::{publish_signed, signed_file},
+    signed::{Outage, publish_signed, signed_file},
 };
 use super::{
     audit::{self, Entry},
@@ -31,7 +31,7 @@ const DAY: i64 = 86_400;
 const KEYSET_LIFETIME: i64 = 365 * DAY;
 /// A keyset that ends sooner than this is renewed at start-up.
 const RENEW_BEFORE: i64 = 60 * DAY;
-/// How long a key may sign.
+/// How long a key may sign where nobody says otherwise.
 const KEY_LIFETIME: i64 = 5 * 365 * DAY;
 
 /// A version of the keyset as it is stored.
@@ -46,6 +46,41 @@ pub struct Record {
     /// Whether root keys have signed this version: then they sign each one after it, too.
     #[serde(default)]
     pub signed: bool,
+    /// The keys whose end an operator has set: nobody prolongs them.
+    #[serde(default)]
+    pub fixed: Vec<String>,
+}
+
+/// What decides whether the keyset goes on as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing<'a> {
+    /// The keyset.
+    pub(crate) keyset: &'a Keyset,
+    /// Whether root keys have signed it: what they have signed, they alone renew.
+    pub(crate) signed: bool,
+    /// The keys whose end an operator has set.
+    pub(crate) fixed: &'a [String],
+}
+
+impl Record {
+    fn standing(&self) -> Standing<'_> {
+        Standing { keyset: &self.keyset, signed: self.signed, fixed: &self.fixed }
+    }
+}
+
+impl Standing<'_> {
+    /// Whether no new version is needed for a key to sign under it.
+    pub(crate) fn suffices(&self, kid: &str, nonces: bool, now: i64) -> bool {
+        let Some(listed) = self.keyset.get(kid).filter(|listed| !listed.revoked) else { return false };
+        let lasts = |end: i64| end.saturating_sub(now) > RENEW_BEFORE;
+        let key = lasts(listed.exp) || self.is_fixed(kid);
+        self.signed || (lasts(self.keyset.expires) && self.keyset.nonces == nonces && key)
+    }
+
+    /// Whether nobody prolongs a key.
+    pub(crate) fn is_fixed(&self, kid: &str) -> bool {
+        self.signed || self.fixed.iter().any(|fixed| fixed == kid)
+    }
 }
 
 /// What is done with a signing key that the keyset does not list.
@@ -97,7 +132,7 @@ pub async fn ensure(
             if listed.is_some_and(|listed| listed.revoked) {
                 return Ok(Err(KeysetError::Revoked(kid)));
             }
-            if suffices((&record.keyset, record.signed), &kid, nonces, now) {
+            if record.standing().suffices(&kid, nonces, now) {
                 return Ok(Ok(Arc::new(record.keyset.clone())));
             }
             if listed.is_none() && (record.signed || unlisted == Unlisted::Refuse) {
@@ -109,29 +144,18 @@ pub async fn ensure(
             // A promotion meanwhile is not undone.
             batch.check(keys::keyset(found.value.keyset.version), found.unchanged());
         }
-        let newest = newest.map(|found| found.value);
-        let active = newest.as_ref().and_then(|record| record.active.clone());
-        let keyset = Keyset { nonces, ..renewed(newest.map(|record| record.keyset), *key, &kid, now) };
-        let next = Record { keyset, active, signed: false };
+        let (newest, active, fixed) = match newest.map(|found| found.value) {
+            Some(Record { keyset, active, fixed, .. }) => (Some(keyset), active, fixed),
+            None => (None, None, Vec::new()),
+        };
+        let end = if fixed.contains(&kid) { None } else { Some(now.saturating_add(KEY_LIFETIME)) };
+        let keyset = Keyset { nonces, ..renewed(newest, (*key, &kid), now, end) };
+        let next = Record { keyset, active, signed: false, fixed };
         put(&mut batch, context, None, &next)?;
         context.store.commit(batch).await?;
         Ok(Ok(Arc::new(next.keyset)))
     })
     .await?
-}
-
-/// Whether a keyset, and whether root keys have signed it, need no new version for a key to sign under it.
-pub(crate) fn suffices((keyset, signed): (&Keyset, bool), kid: &str, nonces: bool, now: i64) -> bool {
-    let listed = keyset.get(kid).filter(|listed| !listed.revoked);
-    let fresh = keyset.expires.saturating_sub(now) > RENEW_BEFORE && keyset.nonces == nonces;
-    let lasting = listed.is_some_and(|listed| listed.exp.saturating_sub(now) > RENEW_BEFORE);
-    // What root keys have signed, they alone renew.
-    listed.is_some() && (signed || (fresh && (lasting || retired(listed, now))))
-}
-
-/// Whether somebody has set the key an end: it is not prolonged.
-fn retired(listed: Option<&KeysetKey>, now: i64) -> bool {
-    listed.is_some_and(|listed| listed.exp.saturating_sub(now) <= changes::RETIREMENT)
 }
 
 /// Stores a version of the keyset, and tells the audit log.
@@ -150,16 +174,21 @@ fn put(batch: &mut Batch, context: &Context, caller: Option<&Caller>, next: &Rec
     audit::record(batch, context, caller, entry)
 }
 
-fn renewed(newest: Option<Keyset>, key: PublicKey, kid: &str, now: i64) -> Keyset {
+/// The next version, which lasts, with a key in it that lasts until `end`; `None`: as long as it did.
+fn renewed(newest: Option<Keyset>, (key, kid): (PublicKey, &str), now: i64, end: Option<i64>) -> Keyset {
     let mut next =
         newest.unwrap_or(Keyset { v: 1, version: 0, epoch: 1, expires: 0, nonces: false, keys: Vec::new() });
     next.version = next.version.saturating_add(1);
     next.expires = now.saturating_add(KEYSET_LIFETIME);
-    let end = now.saturating_add(KEY_LIFETIME);
-    match next.keys.iter_mut().find(|listed| listed.kid == kid) {
-        Some(listed) => listed.exp = end,
+    let listed = next.keys.iter_mut().find(|listed| listed.kid == kid);
+    match (listed, end) {
+        (Some(listed), Some(end)) => listed.exp = end,
+        (Some(_), None) => {}
         // A little in the past, for clients whose clocks are behind.
-        None => next.keys.push(KeysetKey::new(key, now.saturating_sub(300), end, vec!["*".into()])),
+        (None, end) => {
+            let end = end.unwrap_or_else(|| now.saturating_add(KEY_LIFETIME));
+            next.keys.push(KeysetKey::new(key, now.saturating_sub(300), end, vec!["*".into()]));
+        }
     }
     next
 }

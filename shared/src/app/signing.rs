@@ -15,6 +15,7 @@ mod delegates;
 mod hand;
 mod pause;
 mod slot;
+mod watch;
 
 pub use self::budget::{Budget, Share};
 pub(crate) use self::hand::Hand;
@@ -24,6 +25,7 @@ use self::{
     hand::HandKey,
     pause::Pause,
     slot::Slot,
+    watch::Watch,
 };
 use super::{
     context::Context,
@@ -70,6 +72,8 @@ pub struct Signing {
     keyset: CurrentKeyset,
     budget: Option<Buckets>,
     sign_failed: Pause,
+    renewed: Pause,
+    watch: Watch,
 }
 
 /// A signing key, once it was opened.
@@ -89,12 +93,20 @@ pub(crate) struct Ready {
     pub(crate) epoch: u64,
     /// What signs.
     pub(crate) hand: Arc<Hand>,
+    keyset: Arc<Keyset>,
 }
 
 impl Ready {
-    /// Which of this process's keys signs: what another one has signed is not served again.
+    /// Which of this process's keys signs.
     pub(crate) fn hand_number(&self) -> u64 {
         self.hand.number
+    }
+
+    /// Whether clients believe now what a key of the keyset has signed about a product.
+    pub(crate) fn believed(&self, kid: &Arc<str>, product: &ProductId) -> bool {
+        // The key that signs was looked at already.
+        Arc::ptr_eq(kid, &self.hand.kid)
+            || usable(&self.keyset, kid, self.now).is_ok_and(|key| key.allows(product.as_str()))
     }
 }
 
@@ -106,7 +118,8 @@ impl Signing {
         let budget = scarce.map(|budget| Buckets::new(budget, context.clock.now_ms()));
         let slots = (1..).zip(keys).map(|(number, keys)| Slot::new(context.clone(), keys, number)).collect();
         let keyset = CurrentKeyset::new(context.clone());
-        Self { plan, slots, keyset, budget, sign_failed: Pause::none(), context }
+        let (sign_failed, renewed, watch) = (Pause::none(), Pause::none(), Watch::new(budget.is_some()));
+        Self { context, plan, slots, keyset, budget, sign_failed, renewed, watch }
     }
 
     /// Opens the key that signs, so that what is wrong with it is known at the start. Decisions do this by themselves.
@@ -138,11 +151,18 @@ impl Signing {
     }
 
     async fn current(&self) -> Result<Current, AppError> {
-        if let Some(current) = self.keyset.get().await? {
-            return Ok(current);
+        let known = self.keyset.get().await?;
+        if known.is_none() {
+            self.slot(None).await?;
         }
-        self.slot(None).await?;
-        self.keyset.get().await?.ok_or(AppError::Internal("the keyset is gone"))
+        let current = match known {
+            Some(current) => current,
+            None => self.keyset.get().await?.ok_or(AppError::Internal("the keyset is gone"))?,
+        };
+        let first = || self.slots.first().and_then(Slot::ready).map(|open| open.kid.as_str());
+        let signs = current.active.as_deref().or_else(first);
+        self.watch.tell(&current, signs, self.context.clock.now());
+        Ok(current)
     }
 
     /// Sees to it again that the keyset lasts, as opening the key did: for processes that run longer than that holds.
@@ -154,7 +174,28 @@ impl Signing {
         let (slot, _) = self.slot(current.as_ref()).await?;
         slot.ensure_again(self.plan.unlisted, self.plan.mode == Mode::Delegated).await?;
         self.keyset.forget();
-        Ok(())
+        self.current().await.map(|_| ())
+    }
+
+    /// The keyset, unless it is over: no client accepts what is signed under it then. One that the service renews by itself is
+    /// renewed by the request that finds it so, where nobody has for long.
+    async fn lasting(&self) -> Result<Current, AppError> {
+        let current = self.current().await?;
+        let now_ms = self.context.clock.now_ms();
+        if !current.is_over(self.context.clock.now()) {
+            return Ok(current);
+        }
+        if !current.standing().signed && !self.renewed.holds(now_ms, PAUSE_MS) {
+            self.renewed.begin(now_ms);
+            self.renew().await?;
+            let renewed = self.current().await?;
+            if !renewed.is_over(self.context.clock.now()) {
+                return Ok(renewed);
+            }
+        }
+        let what =
+            format!("version {} of the keyset is over, so no client accepts it", current.keyset.version);
+        Err(AppError::Signer(SignerError::Unavailable(what.into())))
     }
 
     /// What a decision of this moment about a product is signed with. A key that the keyset does not list, or lists as
@@ -163,7 +204,7 @@ impl Signing {
         let current = self.current().await?;
         let (mut slot, mut open) = self.slot(Some(&current)).await?;
         // Opening may have published another keyset.
-        let keyset = self.current().await?.keyset;
+        let keyset = self.lasting().await?.keyset;
         let now = self.context.clock.now();
         if !usable(&keyset, &open.kid, now)?.allows(product.as_str()) {
             (slot, open) = self.slot_for(&keyset, product, now).await?;
@@ -172,7 +213,7 @@ impl Signing {
             Mode::Direct => (Arc::clone(&open.direct), now),
             Mode::Delegated => slot.delegates.hand(open).await?,
         };
-        Ok(Ready { now, epoch: keyset.epoch, hand })
+        Ok(Ready { now, epoch: keyset.epoch, hand, keyset })
     }
 
     /// The key that signs, opened, and listed in the keyset.

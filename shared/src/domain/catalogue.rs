@@ -141,6 +141,12 @@ impl Catalogue {
         self.channels.iter()
     }
 
+    /// Whether some channel has or had a release of exactly this version, build metadata included: a search in each, which
+    /// looks at few releases however many there are.
+    pub fn has_version(&self, version: &Version) -> bool {
+        self.channels.values().any(|channel| channel.has_version(version))
+    }
+
     /// Every release, channel by channel, each from the oldest version to the newest, the published ones first.
     pub fn releases(&self) -> impl Iterator<Item = &CatalogueRelease> {
         self.channels.values().flat_map(|channel| channel.published().iter().chain(channel.revoked()))
@@ -165,6 +171,27 @@ mod tests {
         let release: CatalogueRelease = serde_json::from_value(value.clone()).unwrap();
         assert_eq!(release.rollout, Rollout::default());
         assert_eq!(serde_json::to_value(&release).unwrap(), value);
+    }
+
+    #[test]
+    fn a_version_is_there_in_any_channel_published_or_revoked_and_with_its_own_build_metadata_alone() {
+        let release = |version: &str, channel: &str, status: &str| {
+            let value = json!({ "release_id": "rel_0jjz3bs4x9n49hrzxaqmdw9dd2", "version": version, "channel": channel,
+                "status": status, "artifacts": [] });
+            serde_json::from_value::<CatalogueRelease>(value).unwrap()
+        };
+        let mut releases: Vec<_> =
+            (0..100).map(|minor| release(&format!("1.{minor}.0"), "stable", "published")).collect();
+        releases.push(release("2.0.0-rc.1+a", "beta", "published"));
+        releases.push(release("2.0.0-rc.1+b", "beta", "revoked"));
+        let catalogue = Catalogue::prepare(releases);
+        for there in ["1.0.0", "1.57.0", "1.99.0", "2.0.0-rc.1+a", "2.0.0-rc.1+b"] {
+            assert!(catalogue.has_version(&there.parse().unwrap()), "{there}");
+        }
+        for not in ["1.0.0+a", "1.57.0-rc.1", "1.100.0", "0.9.0", "2.0.0", "2.0.0-rc.1", "2.0.0-rc.1+c"] {
+            assert!(!catalogue.has_version(&not.parse().unwrap()), "{not}");
+        }
+        assert!(!Catalogue::default().has_version(&"1.0.0".parse().unwrap()));
     }
 
     #[test]

@@ -94,6 +94,10 @@ struct Stored {
     receiver: Option<Arc<dyn Receiver>>,
 }
 
+#[cfg_attr(
+    not(any(all(feature = "s3", feature = "fetcher-https"), feature = "gcs")),
+    expect(clippy::unused_async, reason = "opening a bucket waits, where this is built for one")
+)]
 async fn stored(
     config: &Config,
     base_url: &str,

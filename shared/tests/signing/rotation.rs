@@ -25,7 +25,7 @@ pub(crate) fn kid(key: &RemoteKey) -> String {
 }
 
 pub(crate) fn new_key(key: &RemoteKey) -> NewKey {
-    NewKey { key: *key.public_key(), nbf: None, exp: START / 1_000 + 100_000_000, products: Vec::new() }
+    NewKey { key: *key.public_key(), nbf: None, exp: Some(START / 1_000 + 100_000_000), products: Vec::new() }
 }
 
 pub(crate) async fn change(context: &Context, wanted: Change) -> Result<Record, AppError> {

@@ -4,20 +4,28 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use decision::{jwk::Alg, keyset::Keyset, verify};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     adapters::metadata::memory::MemoryItems,
     app::{
         context::Context,
         decisions::{Decider, Signed},
         error::AppError,
-        keys, keyset, products,
+        keys, keyset,
+        products::{self, Product},
         signing::{Budget, Mode, Plan, Signing},
-        store::Batch,
+        store::{Batch, Stored, unchanged},
     },
-    domain::decide::Question,
+    domain::{
+        catalogue::CatalogueRelease,
+        decide::Question,
+        ids::{ArtifactId, ReleaseId},
+    },
     http::error::ApiError,
-    ports::{clock::Clock, items::Expect, items::Items},
+    ports::{
+        clock::Clock,
+        items::{Expect, Items},
+    },
     testing::{
         build,
         items::FailingItems,
@@ -76,11 +84,25 @@ impl World {
         decider(&process(&self.store, &self.clock, number).1, &self.key, mode)
     }
 
-    /// One more process over the same store, with these keys of its own.
+    /// One more process over the same store, with these keys of its own, which sign freely.
     pub(crate) fn with_keys(&self, mode: Mode, number: u8, keys: &[&Arc<RemoteKey>]) -> Process {
+        self.planned(number, keys, (mode, None))
+    }
+
+    /// One more process over the same store, with these keys of its own, which sign themselves, within the budget.
+    pub(crate) fn within_the_budget(&self, number: u8, keys: &[&Arc<RemoteKey>]) -> Process {
+        self.planned(number, keys, (Mode::Direct, Some(BUDGET)))
+    }
+
+    fn planned(
+        &self,
+        number: u8,
+        keys: &[&Arc<RemoteKey>],
+        (mode, budget): (Mode, Option<Budget>),
+    ) -> Process {
         let (items, context) = process(&self.store, &self.clock, number);
         let remote = keys.iter().map(|key| Arc::new(RemoteKeys(Arc::clone(key))) as _).collect();
-        let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget: None };
+        let plan = Plan { mode, unlisted: keyset::Unlisted::Refuse, budget };
         let signing = Signing::new(context.clone(), remote, plan);
         Process { decider: Arc::new(Decider::new(context.clone(), signing)), context, items }
     }
@@ -99,6 +121,37 @@ impl World {
         batch.put(keys::keyset(next.version), &next, Expect::Absent).unwrap();
         process(&self.store, &self.clock, 99).1.store.commit(batch).await.unwrap();
         next
+    }
+
+    /// Another process publishes a next version of the keyset, with the key that signs.
+    pub(crate) async fn publish_record(&self, mut record: keyset::Record) {
+        record.keyset.version += 1;
+        let mut batch = Batch::default();
+        batch.put(keys::keyset(record.keyset.version), &record, Expect::Absent).unwrap();
+        process(&self.store, &self.clock, 99).1.store.commit(batch).await.unwrap();
+    }
+
+    /// Another process has released these versions, in `stable`: written as a publish writes them, all at once.
+    pub(crate) async fn released(&self, versions: impl IntoIterator<Item = String>) {
+        self.released_in("stable", versions).await;
+    }
+
+    /// Another process has released these versions in a channel.
+    pub(crate) async fn released_in(&self, channel: &str, versions: impl IntoIterator<Item = String>) {
+        let store = process(&self.store, &self.clock, 98).1.store;
+        let product = keys::product(&PRODUCT.parse().unwrap());
+        let page = keys::catalogue_page(&PRODUCT.parse().unwrap(), 0);
+        let head: Stored<Product> = store.get(product.clone()).await.unwrap().unwrap();
+        let known: Option<Stored<Vec<CatalogueRelease>>> = store.get(page.clone()).await.unwrap();
+        let (head_expect, page_expect) = (head.unchanged(), unchanged(known.as_ref()));
+        let (mut releases, revision) = known.map_or((Vec::new(), 0), |known| (known.value, known.revision));
+        for version in versions {
+            releases.push(release(u64::try_from(releases.len()).unwrap(), channel, &version));
+        }
+        let mut batch = Batch::default();
+        batch.put(product, &Product { pages: vec![revision + 1], ..head.value }, head_expect).unwrap();
+        batch.put(page, &releases, page_expect).unwrap();
+        store.commit(batch).await.unwrap();
     }
 
     /// Goes to this time after the beginning, in milliseconds.
@@ -127,6 +180,15 @@ impl World {
         self.verified(&signed, question, nonce).await;
         Ok(signed)
     }
+}
+
+/// A release with one artifact for whoever asks in these tests.
+fn release(number: u64, channel: &str, version: &str) -> CatalogueRelease {
+    let artifact = json!({ "artifact_id": ArtifactId::from_parts(number, 1), "platform": "windows", "arch": "x86_64",
+        "installer_type": "msi", "sha256": "0".repeat(64), "size_bytes": 1 });
+    let release = json!({ "release_id": ReleaseId::from_parts(number, 1), "version": version, "channel": channel,
+        "status": "published", "artifacts": [artifact] });
+    serde_json::from_value(release).unwrap()
 }
 
 fn process(store: &Arc<dyn Items>, clock: &Arc<TestClock>, number: u8) -> (Arc<FailingItems>, Context) {
@@ -160,7 +222,12 @@ pub(crate) fn judged(
     nonce: Option<&str>,
     now: i64,
 ) -> Result<verify::Verified, verify::Refusal> {
-    let expected = verify::Expected {
+    verify::verify(&signed.token, keyset, &expected(question, nonce, now))
+}
+
+/// What a client expects that has seen nothing before.
+pub(crate) fn expected(question: &Question, nonce: Option<&str>, now: i64) -> verify::Expected {
+    verify::Expected {
         now,
         issuer: build::settings().base_url,
         product_id: question.product_id.to_string(),
@@ -174,13 +241,17 @@ pub(crate) fn judged(
         max_artifact_bytes: 1 << 40,
         allow_loopback_http: false,
         installer_types: Vec::new(),
-    };
-    verify::verify(&signed.token, keyset, &expected)
+    }
 }
 
 /// A question about the product, by a client on this version.
 pub(crate) fn question(version: &str) -> Question {
     build::question(PRODUCT, version)
+}
+
+/// One of many versions.
+pub(crate) fn version(number: i64) -> String {
+    format!("77.{}.{}", number / 1_000, number % 1_000)
 }
 
 /// The header of a token.

@@ -211,6 +211,7 @@ async fn after_a_compromise_a_client_with_a_signed_keyset_recovers_and_the_thief
         desk.ok(&shipped);
         let decision = server.admin().decide(&product, "1.0.0", json!({})).await;
         assert_eq!((kid(&decision), &payload(&decision)["epoch"]), (next, &json!(2)));
+        assert_eq!(desk.refused(&["key", "retire", &old, "--into", "keyset.json"]), (2, "USAGE".into()));
         let shipped: Vec<String> = shipped.into_iter().map(str::to_owned).collect();
         (desk.folder, shipped)
     };
@@ -266,6 +267,86 @@ async fn signed_keysets_are_given_out_as_they_came_and_what_clients_would_refuse
 }
 
 #[tokio::test]
+async fn a_stolen_key_whose_next_one_was_not_listed_is_revoked_by_force() {
+    let server = Server::start_with(TWO_KEYS);
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    desk.ok(&["key", "export", "keyset.json"]);
+    desk.signed("1.keyset");
+    desk.ok(&["key", "publish", "1.keyset"]);
+    let stolen = text(&desk.ok(&["key", "list"])["keys"][0], "kid").to_owned();
+    desk.ok(&["key", "export", "keyset.json", "--next"]);
+    desk.ok(&["key", "add", "--key-file", &desk.next_key(), "--into", "keyset.json"]);
+    desk.ok(&["key", "revoke", &stolen, "--into", "keyset.json"]);
+    desk.signed("2.keyset");
+    assert_eq!(desk.refused(&["key", "publish", "2.keyset"]), (5, "KEY_CONFLICT".into()));
+    assert_eq!(kid(&api.decide("any", "1.0.0", json!({})).await), stolen, "nothing has changed");
+    let listed = desk.ok(&["key", "publish", "2.keyset", "--force"]);
+    let asked = json!({"products": [{"product_id": "any", "current_version": "1.0.0", "platform": "windows",
+        "arch": "x86_64"}]});
+    server.anonymous().post("/v1/decision", &asked).await.refused(503, "UNAVAILABLE");
+    let next = text(&listed["keys"][1], "kid").to_owned();
+    desk.ok(&["key", "promote", &next]);
+    let decision = api.decide("any", "1.0.0", json!({})).await;
+    assert_eq!((kid(&decision), &payload(&decision)["epoch"]), (next, &json!(2)));
+}
+
+#[tokio::test]
+async fn the_epoch_is_raised_alone_by_a_command_or_where_root_keys_sign_by_a_file() {
+    let server = Server::start();
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    let product = api.product("restored").await;
+    desk.ok(&["key", "export", "keyset.json"]);
+    let before = desk.ok(&["key", "list"]);
+    let raised = desk.ok(&["key", "raise-epoch"]);
+    assert_eq!((&raised["version"], &raised["epoch"]), (&json!(2), &json!(2)));
+    assert_eq!(raised["keys"], before["keys"]);
+    assert!(raised["warnings"].to_string().contains("pinned the keyset by hand"), "{raised}");
+    // Whoever has pinned it by hand has to have the new one.
+    desk.refused(&Desk::check(&product, "keyset.json"));
+    desk.ok(&["key", "export", "keyset.json"]);
+    desk.ok(&Desk::check(&product, "keyset.json"));
+    desk.signed("2.keyset");
+    desk.ok(&["key", "publish", "2.keyset"]);
+    assert_eq!(desk.refused(&["key", "raise-epoch"]), (5, "KEY_CONFLICT".into()));
+    desk.ok(&["key", "export", "keyset.json", "--next"]);
+    let draft = desk.ok(&["key", "raise-epoch", "--into", "keyset.json"]);
+    assert_eq!(draft, json!({ "version": 3, "epoch": 3 }));
+    desk.signed("3.keyset");
+    let shipped = Desk::check(&product, "2.keyset");
+    desk.ok(&shipped);
+    desk.ok(&["key", "publish", "3.keyset"]);
+    desk.ok(&shipped);
+    assert_eq!(payload(&api.decide(&product, "1.0.0", json!({})).await)["epoch"], 3);
+}
+
+#[tokio::test]
+async fn where_root_keys_sign_a_key_is_retired_by_a_file_and_clients_notice_nothing() {
+    let server = Server::start_with(TWO_KEYS);
+    let (api, desk) = (server.admin(), Desk::at(&server));
+    let product = api.product("retired").await;
+    let [old, next] = desk.added();
+    desk.ok(&["key", "export", "keyset.json"]);
+    desk.signed("2.keyset");
+    desk.ok(&["key", "publish", "2.keyset"]);
+    let shipped = Desk::check(&product, "2.keyset");
+    desk.ok(&shipped);
+    desk.ok(&["key", "promote", &next]);
+    assert_eq!(desk.refused(&["key", "retire", &old]), (5, "KEY_CONFLICT".into()));
+    desk.ok(&["key", "export", "keyset.json", "--next"]);
+    assert_eq!(desk.refused(&["key", "retire", "unknown", "--into", "keyset.json"]), (2, "USAGE".into()));
+    let past = ["key", "retire", &old, "--into", "keyset.json", "--expires-at", "2020-01-01T00:00:00Z"];
+    assert_eq!(desk.refused(&past), (2, "USAGE".into()));
+    desk.ok(&["key", "retire", &old, "--into", "keyset.json"]);
+    desk.signed("3.keyset");
+    let before = desk.ok(&["key", "list"])["keys"][0]["exp"].as_i64().expect("a time");
+    let listed = desk.ok(&["key", "publish", "3.keyset"]);
+    let ends = listed["keys"][0]["exp"].as_i64().expect("a time");
+    assert!(ends < before && listed["keys"][1]["active"] == true, "{listed}");
+    desk.ok(&shipped);
+    assert_eq!(kid(&api.decide(&product, "1.0.0", json!({})).await), next);
+}
+
+#[tokio::test]
 async fn keys_are_for_administrators_of_the_whole_deployment() {
     let server = Server::shared();
     let api = server.admin();
@@ -279,6 +360,7 @@ async fn keys_are_for_administrators_of_the_whole_deployment() {
         format!("/v1/keys/{kid}/promote"),
         format!("/v1/keys/{kid}/retire"),
         format!("/v1/keys/{kid}/revoke"),
+        "/v1/keys/raise-epoch".to_owned(),
     ] {
         server.anonymous().post_empty(&path).await.refused(401, "UNAUTHORIZED");
         reader.post_empty(&path).await.refused(403, "FORBIDDEN");

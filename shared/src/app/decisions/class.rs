@@ -15,8 +15,8 @@ use crate::{
 
 /// Everything that a payload without nonce is made from, but its id and times: one token serves a whole class.
 ///
-/// A release never changes and `seq` rises with everything that moves, so ids stand for what they name. What another key
-/// has signed, or under another epoch, is another class.
+/// A release never changes and `seq` rises with everything that moves, so ids stand for what they name. What was signed
+/// under another epoch is another class.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Class {
     product_id: ProductId,
@@ -27,7 +27,9 @@ pub(super) struct Class {
     tenant_id: Option<TenantId>,
     epoch: u64,
     seq: u64,
-    hand: u64,
+    /// What signs, where signing is free: what another hand has signed is another class. Where each signature is a call,
+    /// `None`: a token is served as long as clients believe the key that signed it.
+    hand: Option<u64>,
     action: Action,
     reason: Reason,
     /// One artifact may stand in several entries of a release, which differ in the last two.
@@ -35,7 +37,12 @@ pub(super) struct Class {
 }
 
 impl Class {
-    pub(super) fn of(question: &Question, answer: &Answer<'_>, seq: u64, ready: &Ready) -> Self {
+    pub(super) fn of(
+        question: &Question,
+        answer: &Answer<'_>,
+        seq: u64,
+        (ready, scarce): (&Ready, bool),
+    ) -> Self {
         let offered = |offer: &Offer<'_>| {
             let (release, part) = (offer.release.release_id, offer.artifact);
             (release, offer.allow_downgrade, part.artifact_id, part.installer_type, part.requires_admin)
@@ -49,7 +56,7 @@ impl Class {
             tenant_id: question.tenant_id.clone(),
             epoch: ready.epoch,
             seq,
-            hand: ready.hand_number(),
+            hand: (!scarce).then(|| ready.hand_number()),
             action: answer.action,
             reason: answer.reason,
             offer: answer.offer.as_ref().map(offered),

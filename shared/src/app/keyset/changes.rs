@@ -8,7 +8,7 @@ use decision::{
 };
 use serde_json::json;
 
-use super::{Record, current, put, still_newest};
+use super::{KEY_LIFETIME, Record, current, put, still_newest};
 use crate::app::{
     audit::{self, Entry},
     context::{Caller, Context},
@@ -21,8 +21,6 @@ use crate::domain::names::ProductId;
 /// How long after its last decision a key that retires is still listed, in seconds: clients whose clocks are behind
 /// need it as long.
 const LATE: i64 = 300;
-/// A key that ends sooner than this, in seconds, has been retired: nobody prolongs it.
-pub(super) const RETIREMENT: i64 = 2 * 86_400;
 /// The most keys of a keyset.
 const MAX_KEYS: usize = 32;
 
@@ -33,8 +31,8 @@ pub struct NewKey {
     pub key: PublicKey,
     /// First second in which it may be used; `None`: now, and a little before for clients whose clocks are behind.
     pub nbf: Option<i64>,
-    /// First second in which it may no longer be used.
-    pub exp: i64,
+    /// First second in which it may no longer be used, which stands; `None`: in five years, and later while it signs.
+    pub exp: Option<i64>,
     /// The products that it may sign for; none: all.
     pub products: Vec<ProductId>,
 }
@@ -48,6 +46,8 @@ pub enum Change {
     Retire(String),
     /// Nothing that a key has signed is to be believed any more: the next epoch begins.
     Revoke(String),
+    /// The next epoch begins, and nothing else: clients count `seq` anew, as they have to after records were restored.
+    RaiseEpoch,
 }
 
 /// Publishes the next version of the keyset.
@@ -64,10 +64,9 @@ pub async fn change(context: &Context, caller: &Caller, change: &Change) -> Resu
                 "root keys sign this keyset: make its next version with `bp root sign` and publish that",
             ));
         }
-        let mut keyset = apply(context, &record, change)?;
-        let before = keyset.version;
-        keyset.version = before.saturating_add(1);
-        let next = Record { keyset, ..record };
+        let before = record.keyset.version;
+        let mut next = apply(context, record, change)?;
+        next.keyset.version = before.saturating_add(1);
         let mut batch = Batch::default();
         batch.check(keys::keyset(before), unchanged);
         put(&mut batch, context, Some(caller), &next)?;
@@ -77,38 +76,47 @@ pub async fn change(context: &Context, caller: &Caller, change: &Change) -> Resu
     .await
 }
 
-fn apply(context: &Context, record: &Record, change: &Change) -> Result<Keyset, AppError> {
+fn apply(context: &Context, mut record: Record, change: &Change) -> Result<Record, AppError> {
     let now = context.clock.now();
-    let mut keyset = record.keyset.clone();
     match change {
-        Change::Add(new) => add(&mut keyset, new, now)?,
+        Change::Add(new) => add(&mut record, new, now)?,
         Change::Retire(kid) => {
-            not_active(record, kid)?;
+            not_active(&record, kid)?;
             // A process that cannot read the records may sign with it as long as it goes on from memory.
             let unseen = context.settings.catalogue_max_stale_ms / 1_000;
             let lasting = context.settings.decision_lifetime.saturating_add(unseen).saturating_add(LATE);
             let end = now.saturating_add(lasting);
-            let key = listed(&mut keyset, kid)?;
+            let key = listed(&mut record.keyset, kid)?;
             if key.revoked {
                 return Err(AppError::Key("the key is revoked"));
             }
             key.exp = key.exp.min(end);
+            fix(&mut record, kid.clone());
         }
         Change::Revoke(kid) => {
-            not_active(record, kid)?;
-            let key = listed(&mut keyset, kid)?;
+            not_active(&record, kid)?;
+            let key = listed(&mut record.keyset, kid)?;
             if key.revoked {
                 return Err(AppError::Key("the key is revoked already"));
             }
             key.revoked = true;
-            keyset.epoch = keyset.epoch.saturating_add(1);
+            record.keyset.epoch = record.keyset.epoch.saturating_add(1);
         }
+        Change::RaiseEpoch => record.keyset.epoch = record.keyset.epoch.saturating_add(1),
     }
-    Ok(keyset)
+    Ok(record)
 }
 
-fn add(keyset: &mut Keyset, new: &NewKey, now: i64) -> Result<(), AppError> {
-    if keyset.get(&new.key.thumbprint()).is_some() {
+/// Notes that the end of a key is an operator's, and of those that are no longer listed nothing.
+fn fix(record: &mut Record, kid: String) {
+    let keyset = &record.keyset;
+    record.fixed.retain(|fixed| *fixed != kid && keyset.get(fixed).is_some());
+    record.fixed.push(kid);
+}
+
+fn add(record: &mut Record, new: &NewKey, now: i64) -> Result<(), AppError> {
+    let (kid, keyset) = (new.key.thumbprint(), &mut record.keyset);
+    if keyset.get(&kid).is_some() {
         return Err(AppError::Key("the key is listed already"));
     }
     // Those that are over are of no use to anybody; one that was revoked stays, so that it cannot come back.
@@ -122,7 +130,11 @@ fn add(keyset: &mut Keyset, new: &NewKey, now: i64) -> Result<(), AppError> {
         new.products.iter().map(ToString::to_string).collect()
     };
     let nbf = new.nbf.unwrap_or_else(|| now.saturating_sub(LATE));
-    keyset.keys.push(KeysetKey::new(new.key, nbf, new.exp, products));
+    let exp = new.exp.unwrap_or_else(|| now.max(nbf).saturating_add(KEY_LIFETIME));
+    keyset.keys.push(KeysetKey::new(new.key, nbf, exp, products));
+    if new.exp.is_some() {
+        fix(record, kid);
+    }
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 //!
 //! The service has no root key. It checks what every client checks, so that nothing is published that clients refuse.
 
-use decision::root::{RootError, TrustedKeyset, Walk};
+use decision::{
+    keyset::{Keyset, KeysetKey},
+    root::{RootError, TrustedKeyset, Walk},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Record, current, put, still_newest};
@@ -20,6 +23,15 @@ struct File {
     text: String,
 }
 
+/// What is done with a file under which what signs now could sign no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// It is refused: another key is to be promoted first.
+    Refuse,
+    /// It is published, for whoever knows that decisions are 503 until another key is promoted.
+    Accept,
+}
+
 /// The signed keyset of a version, byte for byte.
 ///
 /// # Errors
@@ -30,7 +42,8 @@ pub async fn signed_file(context: &Context, version: u64) -> Result<String, AppE
 }
 
 /// Publishes a signed keyset. The first is taken as it is, for the version that the keyset has or the next; each later
-/// one has to be the next, signed by a threshold of both roots. The same file again changes nothing.
+/// one has to be the next, signed by a threshold of both roots. The same file again changes nothing. The key that signs has
+/// to be able to go on, unless `outage` says otherwise.
 ///
 /// # Errors
 /// [`AppError::SignedKeyset`] for a file that clients would refuse, [`AppError::Key`] for one of another version, and
@@ -38,8 +51,8 @@ pub async fn signed_file(context: &Context, version: u64) -> Result<String, AppE
 pub async fn publish_signed(
     context: &Context,
     caller: &Caller,
-    version: u64,
-    file: &[u8],
+    (version, file): (u64, &[u8]),
+    outage: Outage,
 ) -> Result<(Record, bool), AppError> {
     caller.need_no_product_limit()?;
     let pinned = checked(context, version, file)?;
@@ -67,9 +80,12 @@ pub async fn publish_signed(
             walk.step(file)?;
         }
         Walk::from(pinned.clone()).finish(context.clock.now())?;
+        if let (Some(found), Outage::Refuse) = (&found, outage) {
+            signs_on(&found.value, pinned.keyset(), context.clock.now())?;
+        }
         let text = File { text: pinned.file().to_owned() };
         let active = found.as_ref().and_then(|found| found.value.active.clone());
-        let record = Record { keyset: pinned.keyset().clone(), active, signed: true };
+        let record = Record { keyset: pinned.keyset().clone(), active, signed: true, fixed: Vec::new() };
         let mut batch = Batch::default();
         batch.put(keys::signed_keyset(version), &text, Expect::Absent)?;
         match found {
@@ -106,4 +122,27 @@ fn checked(context: &Context, version: u64, file: &[u8]) -> Result<TrustedKeyset
         return Err(AppError::SignedKeyset(RootError::Issuer { found, expected }));
     }
     Ok(pinned)
+}
+
+/// What may sign under the present keyset may under the next one too, and as long: as with every other change, a key that
+/// signs is neither taken off nor revoked nor retired before another one signs, or nobody would be answered.
+fn signs_on(before: &Record, next: &Keyset, now: i64) -> Result<(), AppError> {
+    let usable = |key: &KeysetKey| !key.revoked && (key.nbf..key.exp).contains(&now);
+    let signs = |key: &&KeysetKey| before.active.as_ref().is_none_or(|active| *active == key.kid);
+    let goes_on =
+        |key: &KeysetKey| next.get(&key.kid).is_some_and(|listed| usable(listed) && listed.exp >= key.exp);
+    if before.keyset.keys.iter().filter(|key| usable(key)).filter(signs).all(goes_on) {
+        return Ok(());
+    }
+    Err(AppError::Key(match before.active {
+        Some(_) => {
+            "under this keyset the key that signs decisions could not go on (it is missing, revoked, not yet or no longer \
+             valid, or ends sooner than it did): promote another one first, or say `force=true`"
+        }
+        None => {
+            "no key was promoted yet, and one that may be the one that signs could not go on under this keyset (it is \
+             missing, revoked, not yet or no longer valid, or ends sooner than it did): promote another one first, or say \
+             `force=true`"
+        }
+    }))
 }

@@ -8,7 +8,11 @@ use std::{
 use decision::keyset::Keyset;
 
 use super::{
-    super::{context::Context, error::AppError, keyset},
+    super::{
+        context::Context,
+        error::AppError,
+        keyset::{self, Standing},
+    },
     pause::Pause,
 };
 use crate::ports::items::ItemsUnavailable;
@@ -25,7 +29,21 @@ pub(super) struct Current {
     /// The key that was promoted, if any was.
     pub(super) active: Option<Arc<str>>,
     /// Whether root keys have signed it.
-    pub(super) signed: bool,
+    signed: bool,
+    /// The keys whose end an operator has set.
+    fixed: Arc<[String]>,
+}
+
+impl Current {
+    /// Whether clients refuse it, and with it everything that is signed under it.
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        now >= self.keyset.expires
+    }
+
+    /// What decides whether it goes on as it is.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        Standing { keyset: &self.keyset, signed: self.signed, fixed: &self.fixed }
+    }
 }
 
 #[derive(Debug)]
@@ -88,6 +106,7 @@ impl CurrentKeyset {
                     keyset: Arc::new(found.value.keyset),
                     active: found.value.active.map(Into::into),
                     signed: found.value.signed,
+                    fixed: found.value.fixed.into(),
                 });
                 if let Some(current) = &newest {
                     self.remember(current.clone(), own_commits);

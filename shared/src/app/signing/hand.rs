@@ -20,6 +20,8 @@ pub(crate) struct Hand {
     /// The header of its decisions.
     pub(super) header: String,
     pub(super) key: HandKey,
+    /// The id of the keyset's key that answers for it: itself, or the one that delegated to it.
+    pub(crate) kid: Arc<str>,
     /// Which hand of this process it is: a token that is remembered belongs to the hand that signed it.
     pub(super) number: u64,
     /// First second in which it may sign.
@@ -40,8 +42,9 @@ impl Hand {
     /// The keyset's own key.
     pub(super) fn direct(signer: Arc<dyn Signer>, number: u64) -> Self {
         let public = signer.public_key();
-        let header = jws::encode_header(public.alg(), &public.thumbprint(), None);
-        Self { header, key: HandKey::Keyset(signer), number, nbf: i64::MIN, end: i64::MAX }
+        let kid: Arc<str> = public.thumbprint().into();
+        let header = jws::encode_header(public.alg(), &kid, None);
+        Self { header, key: HandKey::Keyset(signer), kid, number, nbf: i64::MIN, end: i64::MAX }
     }
 
     /// A new key of this process, for which the keyset's key signs a delegation from `now` until before `end`.
@@ -64,7 +67,8 @@ impl Hand {
         proved.map_err(|_| AppError::Signer(SignerError::Unverified))?;
         let dlg = jws::compact(input, &signature);
         let header = jws::encode_header(public.alg(), key.kid(), Some(&dlg));
-        Ok(Self { header, key: HandKey::Own(key), number, nbf: now, end })
+        let kid = open.kid.as_str().into();
+        Ok(Self { header, key: HandKey::Own(key), kid, number, nbf: now, end })
     }
 
     /// The time that a decision of this hand bears where the clock shows `now`; `None` where it may not sign.

@@ -73,8 +73,7 @@ impl Slot {
         }
         let open = self.opened().await?;
         let now = self.context.clock.now();
-        let suffices =
-            |current: &Current| keyset::suffices((&current.keyset, current.signed), &open.kid, nonces, now);
+        let suffices = |current: &Current| current.standing().suffices(&open.kid, nonces, now);
         if current.is_some_and(suffices) {
             // Somebody else may have been faster: that is as good.
             let _ = self.ensured.set(());

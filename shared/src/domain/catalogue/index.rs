@@ -53,6 +53,12 @@ impl ChannelReleases {
         same(&self.revoked, version)
     }
 
+    /// Whether a release has exactly this version, build metadata included.
+    pub(super) fn has_version(&self, version: &Version) -> bool {
+        let mut same = self.published_as(version).iter().chain(self.revoked_as(version));
+        same.any(|release| release.version == *version)
+    }
+
     /// The newest published release that is older than the version.
     pub fn newest_below(&self, version: &Version) -> Option<&CatalogueRelease> {
         let below = self.published.partition_point(|release| release.version.cmp_precedence(version).is_lt());
