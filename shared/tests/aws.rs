@@ -4,7 +4,7 @@
 //! - `BP_TEST_KMS=http://127.0.0.1:4566` for `kms`
 //! - `BP_TEST_SECRETS=http://127.0.0.1:4566` for `secrets`
 //!
-//! `silent` needs none.
+//! `honesty` asks the first two whether they refuse what AWS refuses; `silent` needs none.
 //!
 //! `cargo xtask aws test` starts them and runs all of this; by hand, `cargo xtask aws up` prints the variables, and
 //! `cargo test -p shared --features aws --test aws -- --ignored dynamodb` fails where one is missing.
@@ -19,6 +19,8 @@
 
 #[path = "aws/dynamodb.rs"]
 mod dynamodb;
+#[path = "aws/honesty.rs"]
+mod honesty;
 #[path = "aws/kms.rs"]
 mod kms;
 #[path = "aws/lossy.rs"]

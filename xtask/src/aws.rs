@@ -2,14 +2,19 @@
 //!
 //! `MiniStack` and `LocalStack` need Python alone. DynamoDB Local, which is Amazon's own, needs Java and Maven besides,
 //! and `MinIO` needs Go. Garage needs some minutes to be built.
+//!
+//! Before anything else runs over a server, `honesty` asks it whether it refuses what AWS refuses: where it does not, the
+//! rest of its run would prove nothing. What a server is known to lack leaves out the tests that need it, by name.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::counts::Counts;
+use crate::lacks::{self, Lack};
 use crate::lambda::{self, Records};
 use crate::process;
 use crate::s3;
+use crate::server::Server;
 use crate::stand_ins;
 use crate::test::EndToEnd;
 use crate::up::{self, Up};
@@ -22,7 +27,25 @@ const UNITS: [&str; 4] = [
     "adapters::objects::s3::",
     "adapters::signer::kms::",
 ];
-const OVER_DYNAMODB: [&str; 1] = ["dynamodb::"];
+const PROGRAM: &str = "aws";
+const HONESTY: &str = "honesty";
+const OVER_DYNAMODB: &str = "dynamodb::";
+
+const MINISTACK: [Lack; 2] = [
+    Lack {
+        what: "it signs messages above the 4 096 bytes that KMS takes",
+        tests: &["honesty::kms::a_message_above_4096_bytes_is_refused"],
+    },
+    Lack {
+        what: "it signs with a key that was made for another use",
+        tests: &["honesty::kms::a_key_of_another_use_signs_nothing"],
+    },
+];
+
+const DYNAMODB_LOCAL: [Lack; 1] = [Lack {
+    what: "it takes a transaction that checks an item and writes it",
+    tests: &["honesty::dynamodb::a_transaction_that_checks_an_item_and_writes_it_is_refused"],
+}];
 
 /// Over which servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +80,7 @@ pub(crate) fn tests(workspace: &Workspace, servers: Servers, equipment: &EndToEn
         Some(why) => skip(workspace, counts, why),
         None => over_dynamodb_local(workspace, counts),
     };
+    believed &= step.is_ok();
     counts.note(step);
     let step = match left_out.or_else(stand_ins::lacks_go) {
         Some(why) => s3::skip_minio(workspace, counts, why),
@@ -127,29 +151,63 @@ fn without_a_server(workspace: &Workspace, counts: &mut Counts) -> Result<(), St
 }
 
 fn over_ministack(workspace: &Workspace, counts: &mut Counts) -> Result<(), String> {
-    let server = stand_ins::ministack(workspace)?;
-    println!("\nthe AWS adapters over MiniStack at {}", server.url());
-    let mut command = cargo_test(workspace, &["--test", "aws"]);
-    command
-        .env("BP_TEST_DYNAMODB", server.url())
-        .env("BP_TEST_KMS", server.url())
-        .env("BP_TEST_SECRETS", server.url())
-        .args(["--", "--include-ignored"]);
-    watch(&mut command, counts)
+    let run = Run {
+        server: stand_ins::ministack(workspace)?,
+        name: "MiniStack",
+        variables: &["BP_TEST_DYNAMODB", "BP_TEST_KMS", "BP_TEST_SECRETS"],
+        honesty: HONESTY,
+        chosen: &["--include-ignored"],
+        lacks: &MINISTACK,
+    };
+    over(workspace, counts, &run)
 }
 
 fn over_dynamodb_local(workspace: &Workspace, counts: &mut Counts) -> Result<(), String> {
-    let server = stand_ins::dynamodb_local(workspace)?;
-    println!("\nthe AWS adapters over DynamoDB Local at {}", server.url());
-    let mut command = cargo_test(workspace, &["--test", "aws"]);
-    command.env("BP_TEST_DYNAMODB", server.url()).args(["--", "--ignored"]).args(OVER_DYNAMODB);
-    watch(&mut command, counts)
+    let run = Run {
+        server: stand_ins::dynamodb_local(workspace)?,
+        name: "DynamoDB Local",
+        variables: &["BP_TEST_DYNAMODB"],
+        honesty: "honesty::dynamodb::",
+        chosen: &["--ignored", OVER_DYNAMODB],
+        lacks: &DYNAMODB_LOCAL,
+    };
+    over(workspace, counts, &run)
+}
+
+struct Run {
+    server: Server,
+    name: &'static str,
+    /// By what the tests find it.
+    variables: &'static [&'static str],
+    /// Which tests ask whether it is what it stands in for.
+    honesty: &'static str,
+    /// Which tests there are besides, in the words of `cargo test`.
+    chosen: &'static [&'static str],
+    lacks: &'static [Lack],
+}
+
+fn over(workspace: &Workspace, counts: &mut Counts, run: &Run) -> Result<(), String> {
+    println!("\nthe AWS adapters over {} at {}", run.name, run.server.url());
+    let names = ignored(workspace, PROGRAM)?;
+    let left_out = lacks::leave_out(&names, run.lacks, run.name, counts)?;
+    let choose = |choice: &[&str]| {
+        let mut command = cargo_test(workspace, &["--test", PROGRAM]);
+        command.envs(run.variables.iter().map(|variable| (variable, run.server.url())));
+        command.arg("--").args(choice).args(left_out.iter().flat_map(|name| ["--skip", name]));
+        command
+    };
+    let (passed, failed) = (counts.passed, counts.failed);
+    watch(&mut choose(&["--ignored", run.honesty]), counts)?;
+    if counts.failed > failed || counts.passed == passed {
+        return Err(format!("{} is not what it stands in for: its run is void", run.name));
+    }
+    watch(choose(run.chosen).args(["--skip", HONESTY]), counts)
 }
 
 /// Counts the tests that DynamoDB Local is left out of.
 fn skip(workspace: &Workspace, counts: &mut Counts, why: &str) -> Result<(), String> {
-    let names = ignored(workspace, "aws")?;
-    let over = names.iter().filter(|name| OVER_DYNAMODB.iter().any(|part| name.contains(part)));
+    let names = ignored(workspace, PROGRAM)?;
+    let over = names.iter().filter(|name| name.contains(OVER_DYNAMODB));
     counts.skip(over.count(), "tests over DynamoDB Local", why);
     Ok(())
 }

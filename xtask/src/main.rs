@@ -9,6 +9,7 @@ mod buckets;
 mod counts;
 mod fixtures;
 mod gcs;
+mod lacks;
 mod lambda;
 mod lint;
 mod live;

@@ -5,6 +5,7 @@
 
 use crate::aws;
 use crate::counts::Counts;
+use crate::lacks::{self, Lack};
 use crate::server::Server;
 use crate::stand_ins;
 use crate::workspace::Workspace;
@@ -17,13 +18,6 @@ pub(crate) const MINIO_KEYS: &str = "test:testtest";
 const PROGRAM: &str = "aws_s3";
 const HONESTY: &str = "honesty::";
 const REPOSITORIES: &str = "repositories::";
-
-/// Something that S3 does and a server does not.
-struct Lack {
-    what: &'static str,
-    /// Parts of the names of the tests that need it.
-    tests: &'static [&'static str],
-}
 
 const LOCALSTACK: [Lack; 4] = [
     Lack {
@@ -111,7 +105,7 @@ pub(crate) fn over_garage(workspace: &Workspace, counts: &mut Counts) -> Result<
     };
     println!("\nthe S3 repositories over {} at {}", run.name, run.server.url());
     let names = aws::ignored(workspace, PROGRAM)?;
-    let left_out = leave_out(&names, &run, counts)?;
+    let left_out = lacks::leave_out(&names, run.lacks, run.name, counts)?;
     tests(workspace, counts, &run, &["--ignored", run.chosen], &left_out)?;
     run.server.stays_here()
 }
@@ -143,7 +137,7 @@ struct Run {
 fn over(workspace: &Workspace, counts: &mut Counts, run: &Run) -> Result<(), String> {
     println!("\nthe S3 suites over {} at {}", run.name, run.server.url());
     let names = aws::ignored(workspace, PROGRAM)?;
-    let left_out = leave_out(&names, run, counts)?;
+    let left_out = lacks::leave_out(&names, run.lacks, run.name, counts)?;
     let before = counts.failed;
     tests(workspace, counts, run, &["--ignored", HONESTY], &left_out)?;
     if counts.failed > before {
@@ -151,25 +145,6 @@ fn over(workspace: &Workspace, counts: &mut Counts, run: &Run) -> Result<(), Str
     }
     tests(workspace, counts, run, &[run.chosen, "--skip", HONESTY], &left_out)?;
     run.server.stays_here()
-}
-
-/// Counts what the server's lacks leave out; answers with the names.
-fn leave_out<'a>(tests: &'a [String], run: &Run, counts: &mut Counts) -> Result<Vec<&'a str>, String> {
-    let mut left_out = Vec::new();
-    for lack in run.lacks {
-        let mut number = 0;
-        for part in lack.tests {
-            let names: Vec<&str> =
-                tests.iter().map(String::as_str).filter(|name| name.contains(part)).collect();
-            if names.is_empty() {
-                return Err(format!("no test is named `{part}`"));
-            }
-            number += names.len();
-            left_out.extend(names);
-        }
-        counts.skip(number, &format!("tests over {}", run.name), lack.what);
-    }
-    Ok(left_out)
 }
 
 fn tests(
