@@ -138,7 +138,7 @@ pub(crate) fn up(workspace: &Workspace) -> Result<bool, String> {
     ministack.wait(|| up.is_asked_to_end()).map(|()| true)
 }
 
-/// Ends what [`up`] keeps running.
+/// Ends what [`up()`] keeps running.
 pub(crate) fn down(workspace: &Workspace) -> Result<bool, String> {
     let ended = up::down(&workspace.target("tools"))?;
     println!("{}", if ended { "the servers have ended" } else { "no servers are up" });
