@@ -141,7 +141,7 @@ const PLACES: [(&str, &str, &str, usize, &[&str]); 53] = [
     ("Expect::Anything)", "UpdateItem", "uploads.rs", 1, &["complete", "verify"]),
     ("store.query", "Query", "tokens.rs", 2, &["manage", "verify"]),
     ("store.query", "Query", "unavailable.rs", 1, &["decide"]),
-    ("store.get_", "BatchGetItem", "catalogue.rs", 1, &["decide"]),
+    ("store.get_", "BatchGetItem", "catalogue/known.rs", 1, &["decide"]),
     ("store.get_", "BatchGetItem", "catalogue/pages.rs", 1, &["decide"]),
     ("store.get_", "BatchGetItem", "external.rs", 2, &["verify"]),
     ("store.get_", "BatchGetItem", "pending.rs", 1, &["verify"]),
