@@ -1,6 +1,6 @@
 //! Hosting a router as a Lambda function behind an HTTP API of API Gateway.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -11,7 +11,6 @@ use lambda_http::{Error, RequestExt as _, request::RequestContext, tower::util::
 use crate::{
     app::{context::Context, warm_up},
     http::layer::{self, RequestId, TimeLeft},
-    ports::clock::Clock,
 };
 
 /// What is kept of an invocation's time, so that its answer can still be written and sent.
@@ -33,20 +32,20 @@ pub async fn serve(router: Router, context: Context) -> Result<(), Error> {
 /// A router as it answers invocations: before their time is over, with the envelope of errors, the log line, and what the
 /// gateway knows.
 pub fn host(router: Router, context: Context) -> Router {
-    let clock = Arc::clone(&context.clock);
-    layer::finish(router, context).layer(MapRequestLayer::new(move |request| note(request, clock.as_ref())))
+    let router = layer::finish(router, context.clone());
+    router.layer(MapRequestLayer::new(move |request| note(request, &context)))
 }
 
 /// Who asks, as the gateway saw it, since a header could be anybody's word; what it calls the request in its own log; and
 /// how long the answer may take.
-fn note(mut request: Request, clock: &dyn Clock) -> Request {
+fn note(mut request: Request, context: &Context) -> Request {
     let (source, id) = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            (context.http.source_ip.as_deref().map(str::parse), context.request_id.clone())
+        Some(RequestContext::ApiGatewayV2(gateway)) => {
+            (gateway.http.source_ip.as_deref().map(str::parse), gateway.request_id.clone())
         }
         _ => (None, None),
     };
-    let left = left(&request, clock.now_ms());
+    let left = left(&request, context.clock.now_ms());
     let extensions = request.extensions_mut();
     if let Some(Ok(address)) = source {
         extensions.insert(ConnectInfo(SocketAddr::new(address, 0)));
