@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
 };
 
 use serde_json::{Map, Value};
@@ -23,8 +23,14 @@ pub struct Log {
 impl Log {
     /// Reads from now on. A test that does must run on one thread.
     pub fn read() -> Self {
+        // Whether a line is wanted is asked on the thread that meets it first, and remembered for all: where nobody read
+        // there, it would be lost here. So every thread has somebody who wants it.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            let _ = tracing::subscriber::set_global_default(Lines(None));
+        });
         let lines = Arc::default();
-        let guard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+        let guard = tracing::subscriber::set_default(Lines(Some(Arc::clone(&lines))));
         Self { lines, _guard: guard }
     }
 
@@ -35,8 +41,8 @@ impl Log {
     }
 }
 
-/// Keeps each event as an object of its level and its fields.
-struct Lines(Arc<Mutex<Vec<Value>>>);
+/// Keeps each event as an object of its level and its fields, where there is somebody to read it.
+struct Lines(Option<Arc<Mutex<Vec<Value>>>>);
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -44,10 +50,11 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
+        let Some(lines) = &self.0 else { return };
         let mut line = Line(Map::new());
         line.0.insert("level".to_owned(), event.metadata().level().as_str().into());
         event.record(&mut line);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Value::Object(line.0));
+        lines.lock().unwrap_or_else(PoisonError::into_inner).push(Value::Object(line.0));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
